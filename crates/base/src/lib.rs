@@ -1,0 +1,1 @@
+//! Clock, disk, network, random, TLS and metrics, without any domain noun.

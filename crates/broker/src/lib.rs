@@ -1,0 +1,1 @@
+//! Partitions, in-sync replication, delayed requests, groups and transactions.

@@ -1,0 +1,1 @@
+//! Owns Kafka's znode layout, decides leaders and publishes an immutable ClusterView.

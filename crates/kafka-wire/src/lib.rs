@@ -1,0 +1,1 @@
+//! Kafka protocol codec: declarative message tables, bounded and borrowed decoding.

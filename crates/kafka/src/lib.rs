@@ -1,0 +1,1 @@
+//! Door 9092: frames, ApiVersions and one file per Kafka API.

@@ -1,0 +1,1 @@
+//! Record batches, segments, indexes, recovery, compaction and retention.

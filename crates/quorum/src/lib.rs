@@ -1,0 +1,1 @@
+//! Consensus: a pure step(event, log view, now) -> actions.

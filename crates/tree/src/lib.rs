@@ -1,0 +1,1 @@
+//! The znode state machine: pure prepare(request) and apply(txn).

@@ -1,0 +1,2 @@
+//! The zoolog binary.
+fn main() {}
