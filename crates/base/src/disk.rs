@@ -1,0 +1,245 @@
+//! Files and folders behind a trait, so that tests can make a disk fail and a simulator can own it.
+//!
+//! Reads and writes are positioned: a [`File`] has no cursor and can be shared by readers and one writer.
+use std::fs;
+use std::io::{self, IoSlice};
+use std::os::unix::fs::FileExt;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The most slices that one vectored write passes to the kernel (Linux' UIO_MAXIOV).
+const IO_SLICES_MAX: usize = 1024;
+
+/// How a file is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenMode {
+    /// An existing file, for reading.
+    Read,
+    /// An existing or new file, for reading and writing; existing content stays.
+    ReadWrite,
+    /// A new file, for reading and writing; an existing one is emptied.
+    Truncate,
+}
+
+/// An open file.
+pub trait File: Send + Sync {
+    /// Reads up to `buffer.len()` bytes at `offset`; 0 means the end of the file.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// Writes all of `buffer` at `offset`.
+    fn write_all_at(&self, buffer: &[u8], offset: u64) -> io::Result<()>;
+    /// Writes all slices one after another from `offset` on, in as few system calls as possible.
+    fn write_all_vectored_at(&self, slices: &[IoSlice<'_>], offset: u64) -> io::Result<()>;
+    /// Returns once the content (not the times) is on the medium: fdatasync.
+    fn sync_data(&self) -> io::Result<()>;
+    /// Cuts or extends the file to `length` bytes.
+    fn set_len(&self, length: u64) -> io::Result<()>;
+    /// The length in bytes.
+    fn length(&self) -> io::Result<u64>;
+
+    /// Fills `buffer` from `offset`; a file that ends before is an `UnexpectedEof` error.
+    fn read_exact_at(&self, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
+        while !buffer.is_empty() {
+            match self.read_at(buffer, offset) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(count) => {
+                    buffer = &mut buffer[count..];
+                    offset += count as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a folder entry is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The entry's full path.
+    pub path: PathBuf,
+    /// Whether it is a folder.
+    pub is_dir: bool,
+}
+
+/// A file system.
+pub trait Disk: Send + Sync {
+    /// Opens or creates a file.
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>>;
+    /// Creates a folder and its missing parents.
+    fn create_dir_all(&self, path: &Path) -> io::Result<()>;
+    /// The entries of a folder, sorted by path.
+    fn read_dir(&self, path: &Path) -> io::Result<Vec<Entry>>;
+    /// Atomically renames a file or folder, replacing a file of the new name.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Removes a file.
+    fn remove_file(&self, path: &Path) -> io::Result<()>;
+    /// Removes a folder with everything in it.
+    fn remove_dir_all(&self, path: &Path) -> io::Result<()>;
+    /// Makes created, renamed and removed entries of a folder durable.
+    fn sync_dir(&self, path: &Path) -> io::Result<()>;
+    /// Whether something exists at the path.
+    fn exists(&self, path: &Path) -> bool;
+    /// The time of last modification in milliseconds since the Unix epoch.
+    fn modified_ms(&self, path: &Path) -> io::Result<i64>;
+    /// Takes an exclusive lock on a file, creating it if needed. `WouldBlock` means that another process holds it.
+    /// The lock lasts as long as the returned value, and no longer than the process.
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn Send + Sync>>;
+
+    /// Reads a whole file of at most `max` bytes; a longer one is an `InvalidData` error.
+    fn read_file(&self, path: &Path, max: u64) -> io::Result<Vec<u8>> {
+        let file = self.open(path, OpenMode::Read)?;
+        let length = file.length()?;
+        if length > max {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("{} has {length} bytes, more than the {max} that it may have", path.display()),
+            ));
+        }
+        let mut content = vec![0; length as usize];
+        file.read_exact_at(&mut content, 0)?;
+        Ok(content)
+    }
+
+    /// Replaces a file's content so that after a crash either the old or the new content is there, whole.
+    fn write_file_atomic(&self, path: &Path, content: &[u8]) -> io::Result<()> {
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(".tmp");
+        let temporary = path.with_file_name(name);
+        let file = self.open(&temporary, OpenMode::Truncate)?;
+        file.write_all_at(content, 0)?;
+        file.sync_data()?;
+        self.rename(&temporary, path)?;
+        match path.parent() {
+            Some(parent) => self.sync_dir(parent),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The machine's file system.
+#[derive(Debug)]
+pub struct SystemDisk;
+
+struct SystemFile(fs::File);
+
+impl File for SystemFile {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.0.read_at(buffer, offset)
+    }
+
+    fn write_all_at(&self, buffer: &[u8], offset: u64) -> io::Result<()> {
+        self.0.write_all_at(buffer, offset)
+    }
+
+    fn write_all_vectored_at(&self, slices: &[IoSlice<'_>], mut offset: u64) -> io::Result<()> {
+        let mut owned: Vec<IoSlice<'_>> = slices.iter().map(|slice| IoSlice::new(slice)).collect();
+        let mut rest = &mut owned[..];
+        IoSlice::advance_slices(&mut rest, 0);
+        while !rest.is_empty() {
+            let count = rest.len().min(IO_SLICES_MAX);
+            // SAFETY: an IoSlice has the layout of an iovec (std guarantees it on Unix); the slices outlive the call
+            // and `count` is within `rest`.
+            let written = unsafe {
+                libc::pwritev(
+                    self.0.as_raw_fd(),
+                    rest.as_ptr().cast::<libc::iovec>(),
+                    count as libc::c_int,
+                    offset as libc::off_t,
+                )
+            };
+            match written {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                count if count > 0 => {
+                    offset += count as u64;
+                    IoSlice::advance_slices(&mut rest, count as usize);
+                }
+                _ => {
+                    let error = io::Error::last_os_error();
+                    if error.kind() != io::ErrorKind::Interrupted {
+                        return Err(error);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        self.0.set_len(length)
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+}
+
+impl Disk for SystemDisk {
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>> {
+        let mut options = fs::OpenOptions::new();
+        options.read(true);
+        match mode {
+            OpenMode::Read => {}
+            OpenMode::ReadWrite => {
+                options.write(true).create(true).truncate(false);
+            }
+            OpenMode::Truncate => {
+                options.write(true).create(true).truncate(true);
+            }
+        }
+        Ok(Arc::new(SystemFile(options.open(path)?)))
+    }
+
+    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        fs::create_dir_all(path)
+    }
+
+    fn read_dir(&self, path: &Path) -> io::Result<Vec<Entry>> {
+        let mut entries = Vec::new();
+        for entry in fs::read_dir(path)? {
+            let entry = entry?;
+            entries.push(Entry { path: entry.path(), is_dir: entry.file_type()?.is_dir() });
+        }
+        entries.sort_by(|left, right| left.path.cmp(&right.path));
+        Ok(entries)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
+        fs::remove_dir_all(path)
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        fs::File::open(path)?.sync_all()
+    }
+
+    fn exists(&self, path: &Path) -> bool {
+        path.exists()
+    }
+
+    fn modified_ms(&self, path: &Path) -> io::Result<i64> {
+        let modified = fs::metadata(path)?.modified()?;
+        Ok(modified.duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64))
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn Send + Sync>> {
+        let file = fs::OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
+        file.try_lock().map_err(|error| match error {
+            fs::TryLockError::WouldBlock => io::Error::from(io::ErrorKind::WouldBlock),
+            fs::TryLockError::Error(error) => error,
+        })?;
+        Ok(Box::new(file))
+    }
+}

@@ -1,0 +1,61 @@
+//! Dedicated threads for loops that block on the disk (a log's writer, its cleaner).
+//!
+//! The loop is written as a future, so that a simulator can run the very same code as a task of its one thread.
+use std::future::Future;
+use std::io;
+use tokio::task::JoinHandle;
+
+/// How dedicated loops are run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Workers {
+    /// An operating-system thread each; the loop may block it.
+    Threads,
+    /// A task each on the current runtime, for simulation in one thread.
+    Tasks,
+}
+
+/// A running worker; dropping it detaches the worker.
+#[derive(Debug)]
+pub enum Worker {
+    /// An operating-system thread.
+    Thread(std::thread::JoinHandle<()>),
+    /// A task.
+    Task(JoinHandle<()>),
+}
+
+impl Workers {
+    /// Runs `work` to its end on a worker of its own. `name` is what operators see in thread listings.
+    ///
+    /// Must be called inside a tokio runtime: the loop may use that runtime's timers.
+    pub fn spawn<F>(self, name: &str, work: F) -> io::Result<Worker>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        match self {
+            Workers::Tasks => Ok(Worker::Task(tokio::spawn(work))),
+            Workers::Threads => {
+                let runtime = tokio::runtime::Handle::current();
+                std::thread::Builder::new()
+                    .name(name.to_owned())
+                    .spawn(move || runtime.block_on(work))
+                    .map(Worker::Thread)
+            }
+        }
+    }
+}
+
+impl Worker {
+    /// Waits until the worker has ended. A panic of the worker is returned as an error with its name.
+    pub async fn join(self) -> io::Result<()> {
+        match self {
+            Worker::Task(task) => task.await.map_err(io::Error::other),
+            Worker::Thread(thread) => {
+                let name = thread.thread().name().unwrap_or("worker").to_owned();
+                tokio::task::spawn_blocking(move || thread.join())
+                    .await
+                    .map_err(io::Error::other)?
+                    .map_err(|_| io::Error::other(format!("thread {name} panicked")))
+            }
+        }
+    }
+}
