@@ -1,2 +1,68 @@
-//! The project commands.
-fn main() {}
+//! The project's own commands, run as `cargo xtask COMMAND`.
+//!
+//! `test` is the one command that decides whether a commit is good; CI calls exactly it. Everything that it needs beyond
+//! Rust, Python, a JDK and Maven it installs under `target/compat`, through those tools' ordinary clients.
+
+mod compat;
+mod plan;
+mod process;
+mod tidy;
+mod toolbox;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The command line of `cargo xtask`.
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "The project's own commands")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// One subcommand each.
+#[derive(Subcommand)]
+enum Command {
+    /// Run every check of the project, or the named steps
+    Test {
+        /// Run just this step; may be given several times
+        #[arg(long = "only", value_name = "STEP")]
+        only: Vec<String>,
+        /// Print the names of the steps and stop
+        #[arg(long)]
+        list: bool,
+    },
+    /// Check the rules on source files that compilers don't know
+    Tidy,
+    /// Run one outside suite of compat/ against the built server
+    Compat {
+        /// The suite's folder below compat/
+        suite: String,
+        /// Arguments for pytest
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        pytest: Vec<String>,
+    },
+}
+
+/// The root of the checkout: the folder above this package.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package lies in the checkout").to_path_buf()
+}
+
+fn main() -> ExitCode {
+    let root = root();
+    let outcome = match Arguments::parse().command {
+        Command::Test { only, list } => plan::run(&root, &only, list),
+        Command::Tidy => tidy::run(&root),
+        Command::Compat { suite, pytest } => compat::run_one(&root, &suite, &pytest),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
