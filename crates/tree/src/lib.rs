@@ -1,1 +1,26 @@
-//! The znode state machine: pure prepare(request) and apply(txn).
+//! The znode state machine, pure: no disk, clock or random number, so that every server that applies the same
+//! transactions holds the same tree.
+//!
+//! A write goes through here twice. [`prepare`] judges a [`Request`] against the [`Tree`] plus the changes in flight
+//! ([`Pending`]) and resolves it to a [`Txn`]; once that is committed, [`Tree::apply`] executes it and says which events
+//! watches may be waiting for. Reads look at the applied tree only. [`Tree::begin_snapshot`] and [`TreeBuilder`] take
+//! the tree apart into [`Image`]s and put it together again.
+//!
+//! Semantics are those of Apache ZooKeeper's `PrepRequestProcessor` and `DataTree`, with the deviations that
+//! ARCHITECTURE.md and the docs of the items name.
+
+mod acl;
+mod error;
+mod ids;
+mod owner;
+mod request;
+mod stat;
+mod txn;
+
+pub use acl::{Acl, AclList, AuthId, Id, ParsePermsError, Perms};
+pub use error::{Misfit, MisfitReason, Refused, RestoreError, TreeError};
+pub use ids::{SessionId, Zxid};
+pub use owner::{CreateMode, Owner, TTL_MS_MAX};
+pub use request::{ANY_VERSION, Context, Create, Op, Options, Planned, Prepared, Request};
+pub use stat::{RawStat, Stat, next_version};
+pub use txn::{Applied, Change, Event, EventKind, PasswordDigest, Txn};
