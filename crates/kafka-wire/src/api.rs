@@ -166,8 +166,54 @@ macro_rules! apis {
 apis! {
     Produce = 0, ProduceRequest, ProduceResponse;
     Fetch = 1, FetchRequest, FetchResponse;
+    ListOffsets = 2, ListOffsetsRequest, ListOffsetsResponse;
     Metadata = 3, MetadataRequest, MetadataResponse;
+    OffsetCommit = 8, OffsetCommitRequest, OffsetCommitResponse;
+    OffsetFetch = 9, OffsetFetchRequest, OffsetFetchResponse;
+    FindCoordinator = 10, FindCoordinatorRequest, FindCoordinatorResponse;
+    JoinGroup = 11, JoinGroupRequest, JoinGroupResponse;
+    Heartbeat = 12, HeartbeatRequest, HeartbeatResponse;
+    LeaveGroup = 13, LeaveGroupRequest, LeaveGroupResponse;
+    SyncGroup = 14, SyncGroupRequest, SyncGroupResponse;
+    DescribeGroups = 15, DescribeGroupsRequest, DescribeGroupsResponse;
+    ListGroups = 16, ListGroupsRequest, ListGroupsResponse;
+    SaslHandshake = 17, SaslHandshakeRequest, SaslHandshakeResponse;
     ApiVersions = 18, ApiVersionsRequest, ApiVersionsResponse;
+    CreateTopics = 19, CreateTopicsRequest, CreateTopicsResponse;
+    DeleteTopics = 20, DeleteTopicsRequest, DeleteTopicsResponse;
+    DeleteRecords = 21, DeleteRecordsRequest, DeleteRecordsResponse;
+    InitProducerId = 22, InitProducerIdRequest, InitProducerIdResponse, stable [0 - 5];
+    OffsetForLeaderEpoch = 23, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse;
+    DescribeAcls = 29, DescribeAclsRequest, DescribeAclsResponse;
+    CreateAcls = 30, CreateAclsRequest, CreateAclsResponse;
+    DeleteAcls = 31, DeleteAclsRequest, DeleteAclsResponse;
+    DescribeConfigs = 32, DescribeConfigsRequest, DescribeConfigsResponse;
+    AlterConfigs = 33, AlterConfigsRequest, AlterConfigsResponse;
+    AlterReplicaLogDirs = 34, AlterReplicaLogDirsRequest, AlterReplicaLogDirsResponse;
+    DescribeLogDirs = 35, DescribeLogDirsRequest, DescribeLogDirsResponse;
+    SaslAuthenticate = 36, SaslAuthenticateRequest, SaslAuthenticateResponse;
+    CreatePartitions = 37, CreatePartitionsRequest, CreatePartitionsResponse;
+    DeleteGroups = 42, DeleteGroupsRequest, DeleteGroupsResponse;
+    ElectLeaders = 43, ElectLeadersRequest, ElectLeadersResponse;
+    IncrementalAlterConfigs = 44, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse;
+    AlterPartitionReassignments = 45, AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse;
+    ListPartitionReassignments = 46, ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse;
+    OffsetDelete = 47, OffsetDeleteRequest, OffsetDeleteResponse;
+    Vote = 52, VoteRequest, VoteResponse;
+    BeginQuorumEpoch = 53, BeginQuorumEpochRequest, BeginQuorumEpochResponse;
+    EndQuorumEpoch = 54, EndQuorumEpochRequest, EndQuorumEpochResponse;
+    DescribeQuorum = 55, DescribeQuorumRequest, DescribeQuorumResponse;
+    AlterPartition = 56, AlterPartitionRequest, AlterPartitionResponse;
+    UpdateFeatures = 57, UpdateFeaturesRequest, UpdateFeaturesResponse;
+    Envelope = 58, EnvelopeRequest, EnvelopeResponse;
+    FetchSnapshot = 59, FetchSnapshotRequest, FetchSnapshotResponse;
+    DescribeCluster = 60, DescribeClusterRequest, DescribeClusterResponse;
+    UnregisterBroker = 64, UnregisterBrokerRequest, UnregisterBrokerResponse;
+    ListConfigResources = 74, ListConfigResourcesRequest, ListConfigResourcesResponse;
+    DescribeTopicPartitions = 75, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse;
+    AddRaftVoter = 80, AddRaftVoterRequest, AddRaftVoterResponse;
+    RemoveRaftVoter = 81, RemoveRaftVoterRequest, RemoveRaftVoterResponse;
+    UpdateRaftVoter = 82, UpdateRaftVoterRequest, UpdateRaftVoterResponse;
 }
 
 impl ApiKey {

@@ -201,7 +201,7 @@ impl Field for Uuid {
 
     #[cfg(test)]
     fn sample(s: &mut crate::sample::Sampler, _: bool) -> Self {
-        Uuid::from_u64_pair(s.next(), s.next())
+        Uuid::from_u64_pair(s.bits(), s.bits())
     }
 }
 

@@ -37,7 +37,7 @@ impl Sampler {
     }
 
     /// The next 64 bits.
-    pub fn next(&mut self) -> u64 {
+    pub fn bits(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let z = (self.state ^ (self.state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -46,45 +46,45 @@ impl Sampler {
 
     /// True once in `n` times.
     pub fn one_in(&mut self, n: u64) -> bool {
-        self.next().is_multiple_of(n)
+        self.bits().is_multiple_of(n)
     }
 
     /// A number, small ones and extremes more often than others.
     pub fn number(&mut self) -> i64 {
-        match self.next() % 6 {
+        match self.bits() % 6 {
             0 => 0,
             1 => -1,
             2 => i64::MAX,
             3 => i64::MIN,
-            4 => (self.next() % 100) as i64,
-            _ => self.next() as i64,
+            4 => (self.bits() % 100) as i64,
+            _ => self.bits() as i64,
         }
     }
 
     /// The length of an array.
     pub fn array_len(&mut self) -> usize {
-        (self.next() % 4) as usize
+        (self.bits() % 4) as usize
     }
 
     /// A string, at times empty, at times not ASCII, at times too long for a one-byte compact length.
     pub fn text(&mut self) -> Str {
-        match self.next() % 8 {
+        match self.bits() % 8 {
             0 => Str::default(),
             1 => Str::from_static("größer 名前"),
             2 => Str::from("x".repeat(130)),
-            _ => Str::from(format!("name-{}", self.next() % 1000)),
+            _ => Str::from(format!("name-{}", self.bits() % 1000)),
         }
     }
 
     /// A byte field, at times empty, at times large enough to be spliced.
     pub fn blob(&mut self) -> Bytes {
-        let len = match self.next() % 8 {
+        let len = match self.bits() % 8 {
             0 => 0,
             1 => self.large,
-            _ => (self.next() % 40) as usize,
+            _ => (self.bits() % 40) as usize,
         };
         self.large += 700;
-        let first = self.next() as u8;
+        let first = self.bits() as u8;
         (0..len).map(|i| first.wrapping_add(i as u8)).collect()
     }
 }

@@ -1,0 +1,63 @@
+//! Keys and values of control batches.
+
+use crate::table::messages;
+use crate::{Str, Uuid};
+
+messages! {
+    ControlRecordTypeSchema [0] flexible [none] {
+        r#type: i16 [0+];
+    }
+
+    EndTxnMarker [0] flexible [none] {
+        coordinator_epoch: i32 [0+];
+    }
+
+    LeaderChangeMessage [0-1] flexible [0+] {
+        version: i16 [0+];
+        leader_id: i32 [0+];
+        voters: Vec<LeaderChangeMessageVoter> [0+];
+        granting_voters: Vec<LeaderChangeMessageVoter> [0+];
+    }
+
+    LeaderChangeMessageVoter {
+        voter_id: i32 [0+];
+        voter_directory_id: Uuid [1+];
+    }
+
+    SnapshotHeaderRecord [0] flexible [0+] {
+        version: i16 [0+];
+        last_contained_log_timestamp: i64 [0+];
+    }
+
+    SnapshotFooterRecord [0] flexible [0+] {
+        version: i16 [0+];
+    }
+
+    KRaftVersionRecord [0] flexible [0+] {
+        version: i16 [0+];
+        k_raft_version: i16 [0+];
+    }
+
+    VotersRecord [0] flexible [0+] {
+        version: i16 [0+];
+        voters: Vec<VotersRecordVoter> [0+];
+    }
+
+    VotersRecordVoter {
+        voter_id: i32 [0+];
+        voter_directory_id: Uuid [0+];
+        endpoints: Vec<Endpoint> [0+];
+        k_raft_version_feature: KRaftVersionFeature [0+];
+    }
+
+    KRaftVersionFeature {
+        min_supported_version: i16 [0+];
+        max_supported_version: i16 [0+];
+    }
+
+    Endpoint {
+        name: Str [0+];
+        host: Str [0+];
+        port: u16 [0+];
+    }
+}
