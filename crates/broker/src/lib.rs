@@ -1,1 +1,14 @@
-//! Partitions, in-sync replication, delayed requests, groups and transactions.
+//! Partitions, delayed fetches, producer ids and group coordination: Kafka's broker without its sockets.
+//!
+//! The door `kafka` calls a [`Broker`] with requests in domain terms and gets replies in the same; versions, frames and
+//! authorization are the door's. Nothing here knows znode paths: what exists comes from the controller's view, and the
+//! znode log is one more source of records behind [`znodes::ZnodeTopic`].
+pub mod groups;
+mod requests;
+
+pub use kafka_wire::{ErrorCode, Records};
+pub use requests::{
+    Acks, DeleteRecords, DeletedRecords, EpochEnd, EpochEndRequest, FetchPartition, FetchReply, FetchRequest,
+    FetchedPartition, Isolation, ListOffset, ListedOffset, LogDirDescription, ProducePartition,
+    ProduceRequest, ProducedPartition, ReplicaSize, TopicKey,
+};

@@ -1,0 +1,8 @@
+//! Consumer groups: the classic protocol's state machine, committed offsets, and their records in `__consumer_offsets`.
+pub mod api;
+mod group;
+mod member;
+mod rebalance;
+mod records;
+
+pub use member::Protocol;
