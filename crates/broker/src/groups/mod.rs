@@ -2,7 +2,10 @@
 pub mod api;
 mod group;
 mod member;
+mod offsets;
 mod rebalance;
 mod records;
+#[cfg(test)]
+mod tests;
 
 pub use member::Protocol;
