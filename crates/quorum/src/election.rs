@@ -124,7 +124,7 @@ impl Quorum {
         Election {
             deadline: step.now.plus(timeout + self.jitter(timeout)),
             last: step.log.end(),
-            granted: BTreeSet::from([self.config.local.id]),
+            granted: self.is_voter().then_some(self.config.local.id).into_iter().collect(),
             rejected: BTreeSet::new(),
         }
     }

@@ -58,7 +58,7 @@ pub enum Event {
     },
     /// The answer to a request of [`crate::Action::Send`].
     Response {
-        /// Who answered.
+        /// Who answered: the same `Peer` that `Send` named.
         from: Peer,
         /// The number that `Send` carried.
         correlation: u64,
@@ -67,7 +67,7 @@ pub enum Event {
     },
     /// A request of [`crate::Action::Send`] will get no answer.
     RequestFailed {
-        /// Who it was for.
+        /// Who it was for: the same `Peer` that `Send` named.
         to: Peer,
         /// The number that `Send` carried.
         correlation: u64,

@@ -98,7 +98,8 @@ impl Quorum {
             granting_voters,
         }];
         let own = self.own_voter();
-        if self.voters.last_offset().is_none() || voters.get(own.replica.id) != Some(&own) {
+        let as_it_is = self.voters.last_offset().is_some() && voters.get(own.replica.id) == Some(&own);
+        if self.is_voter() && !as_it_is {
             records.push(ControlRecord::Voters(voters.with(own)));
         }
         records

@@ -177,7 +177,14 @@ impl Quorum {
 
     /// Whether this replica may ask for votes.
     pub(crate) fn may_campaign(&self) -> bool {
-        self.is_voter() && !self.damaged && !self.stopping && self.installing.is_none()
+        (self.is_voter() || self.is_leaving()) && !self.damaged && !self.stopping && self.installing.is_none()
+    }
+
+    /// Whether this replica was voted out by a set that may not be committed. Perhaps no voter has a log as long as
+    /// this one, so it must be able to lead until that set is committed, without a vote of its own.
+    fn is_leaving(&self) -> bool {
+        let uncommitted = self.voters.last_offset().is_some_and(|offset| offset >= self.high_watermark);
+        uncommitted && !self.is_voter() && self.voters.previous().contains(self.config.local)
     }
 
     pub(crate) fn current_leader(&self) -> CurrentLeader {

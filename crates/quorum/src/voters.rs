@@ -141,6 +141,12 @@ impl VoterHistory {
         self.entries.last().map_or(&self.initial, |(_, set)| set)
     }
 
+    /// The set that was in effect before the last record.
+    pub(crate) fn previous(&self) -> &VoterSet {
+        let before = self.entries.len().checked_sub(2).and_then(|at| self.entries.get(at));
+        before.map_or(&self.initial, |(_, set)| set)
+    }
+
     /// The offset of the record of the set in effect; `None` when it comes from the configuration.
     pub(crate) fn last_offset(&self) -> Option<i64> {
         self.entries.last().map(|(offset, _)| *offset)

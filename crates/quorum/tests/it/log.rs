@@ -48,6 +48,12 @@ impl MemLog {
         self.flushed = self.end_offset();
     }
 
+    pub(crate) fn truncate_to(&mut self, offset: i64) {
+        assert!(offset >= self.start, "truncation to {offset}, below the log's start {}", self.start);
+        self.entries.truncate(offset as usize);
+        self.flushed = self.flushed.min(offset);
+    }
+
     /// Takes a snapshot of everything below `offset` and drops the entries that it covers.
     pub(crate) fn compact(&mut self, offset: i64) {
         assert!(offset <= self.flushed && offset >= self.start);
@@ -87,8 +93,10 @@ impl LogView for MemLog {
     }
 
     fn end_offset_for_epoch(&self, epoch: i32) -> LogOffset {
-        let visible = self.entries.iter().enumerate().skip(self.start as usize);
-        let last = visible.filter(|(_, entry)| entry.epoch <= epoch).next_back();
-        last.map_or(self.start(), |(at, entry)| LogOffset::new(at as i64 + 1, entry.epoch))
+        let mut at = self.entries.len();
+        while at > self.start as usize && self.entries[at - 1].epoch > epoch {
+            at -= 1;
+        }
+        LogOffset::new(at as i64, self.epoch_before(at as i64))
     }
 }

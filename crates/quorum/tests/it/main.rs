@@ -1,4 +1,8 @@
 //! The tests of the core from outside: stories that can be read, and a simulated network with many seeds.
 
+mod cluster;
 mod log;
+mod oracle;
+mod random;
+mod seeds;
 mod single_voter;
