@@ -93,7 +93,8 @@ impl Compression {
         match self.codec {
             Codec::None => Ok(records.to_vec()),
             Codec::Gzip => {
-                let level = self.level.and_then(|level| u32::try_from(level).ok()).filter(|level| *level <= 9);
+                let level =
+                    self.level.and_then(|level| u32::try_from(level).ok()).filter(|level| *level <= 9);
                 let level = level.map_or(flate2::Compression::default(), flate2::Compression::new);
                 let mut encoder = GzEncoder::new(Vec::new(), level);
                 encoder.write_all(records)?;
@@ -190,7 +191,8 @@ impl<'a> SnappyReader<'a> {
         if self.rest.is_empty() {
             return Ok(None);
         }
-        let (length, rest) = self.rest.split_first_chunk::<4>().ok_or_else(|| invalid("truncated snappy block"))?;
+        let (length, rest) =
+            self.rest.split_first_chunk::<4>().ok_or_else(|| invalid("truncated snappy block"))?;
         let length = u32::from_be_bytes(*length) as usize;
         if length > rest.len() {
             return Err(invalid("a snappy block is longer than the batch"));

@@ -117,4 +117,3 @@ impl LogError {
         matches!(self, LogError::Io { .. } | LogError::Offline { .. })
     }
 }
-

@@ -126,7 +126,11 @@ impl<'a> Records<'a> {
     }
 
     /// The same for a header and the bytes that follow it.
-    pub fn of(header: &BatchHeader, body: &'a [u8], scratch: &'a mut Scratch) -> Result<Records<'a>, RecordFault> {
+    pub fn of(
+        header: &BatchHeader,
+        body: &'a [u8],
+        scratch: &'a mut Scratch,
+    ) -> Result<Records<'a>, RecordFault> {
         let input = match header.codec() {
             None => return Err(RecordFault::Codec(header.attributes & crate::header::CODEC_MASK)),
             Some(Codec::None) => body,
@@ -159,7 +163,8 @@ impl<'a> Iterator for Records<'a> {
         self.left -= 1;
         match read_record(&mut self.input) {
             Ok(record) => {
-                let timestamp = self.append_time.unwrap_or(self.base_timestamp.wrapping_add(record.timestamp));
+                let timestamp =
+                    self.append_time.unwrap_or(self.base_timestamp.wrapping_add(record.timestamp));
                 let offset = self.base_offset.saturating_add(record.offset);
                 Some(Ok(RecordView { offset, timestamp, ..record }))
             }
@@ -185,8 +190,9 @@ fn take<'a>(input: &mut &'a [u8], length: i32) -> Result<Option<&'a [u8]>, Recor
     if length < 0 {
         return Ok(None);
     }
-    let (taken, rest) =
-        input.split_at_checked(length as usize).ok_or(RecordFault::Malformed("a length exceeds the record"))?;
+    let (taken, rest) = input
+        .split_at_checked(length as usize)
+        .ok_or(RecordFault::Malformed("a length exceeds the record"))?;
     *input = rest;
     Ok(Some(taken))
 }

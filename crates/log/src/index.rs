@@ -1,0 +1,277 @@
+//! The two sparse indexes of a segment: `.index` (offset to file position) and `.timeindex` (timestamp to offset).
+//!
+//! Kafka maps these files into memory; here new entries are collected in a small buffer, written in one piece when it
+//! is full, and older ones are found by positioned reads, so that an idle partition costs no memory. Invariant: keys
+//! never decrease. After an unclean stop the indexes of unflushed segments are rebuilt, so a lost buffer is harmless.
+use base::{Disk, File, OpenMode};
+use parking_lot::Mutex;
+use std::io;
+use std::marker::PhantomData;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Bytes of entries that wait in memory before they are written.
+const PENDING_BYTES: usize = 4096;
+/// A search reads the rest at once when this many entries are left.
+const SEARCH_BLOCK: u64 = 512;
+/// The largest entry of any index, in bytes.
+const ENTRY_SIZE_MAX: usize = 12;
+
+/// An entry of fixed size with a key to search by.
+pub(crate) trait IndexEntry: Copy {
+    /// Encoded size in bytes.
+    const SIZE: usize;
+    /// The search key.
+    fn key(&self) -> i64;
+    /// Appends the encoded entry.
+    fn encode(&self, output: &mut Vec<u8>);
+    /// Decodes `SIZE` bytes.
+    fn decode(bytes: &[u8]) -> Self;
+}
+
+/// Where a batch lies: its last offset, relative to the segment, and its position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OffsetEntry {
+    pub(crate) relative_offset: u32,
+    pub(crate) position: u32,
+}
+
+/// No batch behind `relative_offset` and before the next entry has a larger timestamp.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TimeEntry {
+    pub(crate) timestamp: i64,
+    pub(crate) relative_offset: u32,
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    bytes.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |chunk| u32::from_be_bytes(*chunk))
+}
+
+impl IndexEntry for OffsetEntry {
+    const SIZE: usize = 8;
+
+    fn key(&self) -> i64 {
+        i64::from(self.relative_offset)
+    }
+
+    fn encode(&self, output: &mut Vec<u8>) {
+        output.extend_from_slice(&self.relative_offset.to_be_bytes());
+        output.extend_from_slice(&self.position.to_be_bytes());
+    }
+
+    fn decode(bytes: &[u8]) -> OffsetEntry {
+        OffsetEntry { relative_offset: u32_at(bytes, 0), position: u32_at(bytes, 4) }
+    }
+}
+
+impl IndexEntry for TimeEntry {
+    const SIZE: usize = 12;
+
+    fn key(&self) -> i64 {
+        self.timestamp
+    }
+
+    fn encode(&self, output: &mut Vec<u8>) {
+        output.extend_from_slice(&self.timestamp.to_be_bytes());
+        output.extend_from_slice(&self.relative_offset.to_be_bytes());
+    }
+
+    fn decode(bytes: &[u8]) -> TimeEntry {
+        let timestamp = bytes.first_chunk().map_or(0, |chunk| i64::from_be_bytes(*chunk));
+        TimeEntry { timestamp, relative_offset: u32_at(bytes, 8) }
+    }
+}
+
+struct State<E> {
+    /// Opened at first use, so that old segments cost no descriptor.
+    file: Option<Arc<dyn File>>,
+    /// Entries in the file.
+    written: u64,
+    pending: Vec<u8>,
+    last: Option<E>,
+}
+
+/// An index file.
+pub(crate) struct Index<E> {
+    path: PathBuf,
+    disk: Arc<dyn Disk>,
+    state: Mutex<State<E>>,
+    entry: PhantomData<E>,
+}
+
+impl<E: IndexEntry> Index<E> {
+    /// An index at `path`; its file is opened or created at first use.
+    pub(crate) fn new(disk: Arc<dyn Disk>, path: PathBuf) -> Index<E> {
+        let state = State { file: None, written: 0, pending: Vec::new(), last: None };
+        Index { path, disk, state: Mutex::new(state), entry: PhantomData }
+    }
+
+    /// The index's file.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn load(&self, state: &mut State<E>) -> io::Result<Arc<dyn File>> {
+        if let Some(file) = &state.file {
+            return Ok(file.clone());
+        }
+        let file = self.disk.open(&self.path, OpenMode::ReadWrite)?;
+        state.written = file.length()? / E::SIZE as u64;
+        state.last = match state.written {
+            0 => None,
+            count => Some(read_entry(&*file, count - 1)?),
+        };
+        state.file = Some(file.clone());
+        Ok(file)
+    }
+
+    /// Creates the file if it isn't there.
+    pub(crate) fn create(&self) -> io::Result<()> {
+        self.load(&mut self.state.lock()).map(drop)
+    }
+
+    /// Whether the file's length is that of whole entries.
+    pub(crate) fn length_is_sane(&self) -> io::Result<bool> {
+        let file = self.load(&mut self.state.lock())?;
+        Ok(file.length()? % E::SIZE as u64 == 0)
+    }
+
+    /// Number of entries.
+    pub(crate) fn count(&self) -> io::Result<u64> {
+        let mut state = self.state.lock();
+        self.load(&mut state)?;
+        Ok(state.count())
+    }
+
+    /// The last entry.
+    pub(crate) fn last(&self) -> io::Result<Option<E>> {
+        let mut state = self.state.lock();
+        self.load(&mut state)?;
+        Ok(state.last)
+    }
+
+    /// Adds an entry whose key is larger than the last one's; others are left out.
+    pub(crate) fn append(&self, entry: E) -> io::Result<()> {
+        let mut state = self.state.lock();
+        self.load(&mut state)?;
+        if state.last.is_some_and(|last| last.key() >= entry.key()) {
+            return Ok(());
+        }
+        if state.pending.len() + E::SIZE > PENDING_BYTES {
+            self.write_pending(&mut state)?;
+        }
+        entry.encode(&mut state.pending);
+        state.last = Some(entry);
+        Ok(())
+    }
+
+    fn write_pending(&self, state: &mut State<E>) -> io::Result<()> {
+        if state.pending.is_empty() {
+            return Ok(());
+        }
+        let file = self.load(state)?;
+        file.write_all_at(&state.pending, state.written * E::SIZE as u64)?;
+        state.written = state.count();
+        state.pending = Vec::new();
+        Ok(())
+    }
+
+    /// Writes what waits in memory.
+    pub(crate) fn write(&self) -> io::Result<()> {
+        self.write_pending(&mut self.state.lock())
+    }
+
+    /// Writes what waits and makes the file durable.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        let file = {
+            let mut state = self.state.lock();
+            self.write_pending(&mut state)?;
+            self.load(&mut state)?
+        };
+        file.sync_data()
+    }
+
+    /// The last entry whose key is at most `key`.
+    pub(crate) fn floor(&self, key: i64) -> io::Result<Option<E>> {
+        let (file, written) = {
+            let mut state = self.state.lock();
+            let file = self.load(&mut state)?;
+            if let Some(entry) = floor_in::<E>(&state.pending, key) {
+                return Ok(Some(entry));
+            }
+            (file, state.written)
+        };
+        // Entries below `low` have smaller or equal keys, those from `high` on have larger ones.
+        let (mut low, mut high) = (0, written);
+        while high - low > SEARCH_BLOCK {
+            let middle = low + (high - low) / 2;
+            if read_entry::<E>(&*file, middle)?.key() <= key {
+                low = middle;
+            } else {
+                high = middle;
+            }
+        }
+        let mut block = vec![0; (high - low) as usize * E::SIZE];
+        file.read_exact_at(&mut block, low * E::SIZE as u64)?;
+        Ok(floor_in(&block, key))
+    }
+
+    /// Removes entries for which `keep` is false, from the end on, up to the first to keep.
+    pub(crate) fn truncate_while(&self, drop_entry: impl Fn(&E) -> bool) -> io::Result<()> {
+        let mut state = self.state.lock();
+        self.write_pending(&mut state)?;
+        let file = self.load(&mut state)?;
+        while let Some(last) = state.last {
+            if !drop_entry(&last) {
+                break;
+            }
+            state.written -= 1;
+            state.last = match state.written {
+                0 => None,
+                count => Some(read_entry(&*file, count - 1)?),
+            };
+        }
+        file.set_len(state.written * E::SIZE as u64)
+    }
+
+    /// Removes all entries.
+    pub(crate) fn clear(&self) -> io::Result<()> {
+        self.truncate_while(|_| true)
+    }
+
+    /// Follows a rename of the file. Only valid while no reader can open the old name.
+    pub(crate) fn close(&self) -> io::Result<()> {
+        let mut state = self.state.lock();
+        self.write_pending(&mut state)?;
+        Ok(())
+    }
+}
+
+impl<E: IndexEntry> State<E> {
+    fn count(&self) -> u64 {
+        self.written + (self.pending.len() / E::SIZE) as u64
+    }
+}
+
+fn read_entry<E: IndexEntry>(file: &dyn File, index: u64) -> io::Result<E> {
+    let mut bytes = [0; ENTRY_SIZE_MAX];
+    let bytes = &mut bytes[..E::SIZE];
+    file.read_exact_at(bytes, index * E::SIZE as u64)?;
+    Ok(E::decode(bytes))
+}
+
+/// The last of some encoded entries whose key is at most `key`.
+fn floor_in<E: IndexEntry>(entries: &[u8], key: i64) -> Option<E> {
+    let count = entries.len() / E::SIZE;
+    let entry = |index: usize| E::decode(&entries[index * E::SIZE..(index + 1) * E::SIZE]);
+    let (mut low, mut high) = (0, count);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if entry(middle).key() <= key {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    low.checked_sub(1).map(entry)
+}
