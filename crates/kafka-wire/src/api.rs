@@ -3,13 +3,10 @@
 use crate::messages::*;
 use crate::{DecodeError, Decoder, EncodeError, Encoder, Message, Versions};
 
-/// The list's macro. A row is `Name = key, Request, Response;`, optionally followed by `stable [versions]` where Kafka
-/// keeps the newest version back as unstable.
+/// The list's macro. A row is `Name = key, Request, Response;`.
 macro_rules! apis {
-    (@versions $request:ident) => { <$request as Message>::VERSIONS };
-    (@versions $request:ident $min:literal $max:literal) => { Versions::new($min, $max) };
     ($(
-        $name:ident = $key:literal, $request:ident, $response:ident $(, stable [$min:literal - $max:literal])? ;
+        $name:ident = $key:literal, $request:ident, $response:ident;
     )+) => {
         /// An API of the Kafka protocol.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -40,10 +37,10 @@ macro_rules! apis {
                 }
             }
 
-            /// The versions that Kafka 4.3 serves, which leaves out unstable ones.
+            /// The versions that Kafka 4.3 serves. Versions that it keeps back as unstable are not among them.
             pub const fn versions(self) -> Versions {
                 match self {
-                    $( ApiKey::$name => apis!(@versions $request $($min $max)?), )+
+                    $( ApiKey::$name => <$request as Message>::VERSIONS, )+
                 }
             }
 
@@ -182,7 +179,7 @@ apis! {
     CreateTopics = 19, CreateTopicsRequest, CreateTopicsResponse;
     DeleteTopics = 20, DeleteTopicsRequest, DeleteTopicsResponse;
     DeleteRecords = 21, DeleteRecordsRequest, DeleteRecordsResponse;
-    InitProducerId = 22, InitProducerIdRequest, InitProducerIdResponse, stable [0 - 5];
+    InitProducerId = 22, InitProducerIdRequest, InitProducerIdResponse;
     OffsetForLeaderEpoch = 23, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse;
     DescribeAcls = 29, DescribeAclsRequest, DescribeAclsResponse;
     CreateAcls = 30, CreateAclsRequest, CreateAclsResponse;

@@ -215,3 +215,39 @@ impl From<ErrorCode> for i16 {
         code.0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kafka_protocol::ResponseError;
+
+    #[test]
+    fn codes_ascend_without_a_gap() {
+        let codes: Vec<i16> = ErrorCode::ALL.iter().map(|code| code.0).collect();
+        assert_eq!(codes, (-1..=133).collect::<Vec<i16>>());
+    }
+
+    #[test]
+    fn codes_agree_with_kafka_protocol() {
+        let camel = |name: &str| name.replace('_', "").to_lowercase();
+        for &code in ErrorCode::ALL {
+            match ResponseError::try_from_code(code.0) {
+                None => assert_eq!(code, ErrorCode::NONE),
+                Some(ResponseError::Unknown(_)) => assert!(code.0 > 126, "{code} is unknown to them"),
+                Some(theirs) => {
+                    assert_eq!(camel(code.name()), camel(&format!("{theirs:?}")), "{}", code.0);
+                    // Retriable since Kafka 4.0, which their list has not followed.
+                    let newer = code == ErrorCode::CONCURRENT_TRANSACTIONS;
+                    assert_eq!(code.is_retriable(), theirs.is_retriable() || newer, "{code}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn foreign_codes_survive() {
+        assert_eq!(format!("{:?}", ErrorCode(999)), "UNDEFINED(999)");
+        assert_eq!(i16::from(ErrorCode::from(999)), 999);
+        assert!(!ErrorCode(999).is_retriable() && ErrorCode(999).is_error());
+    }
+}

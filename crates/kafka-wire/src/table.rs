@@ -8,7 +8,7 @@ pub trait Message: Field + Default {
     /// Kafka's name of the message, as `FetchRequest`.
     const NAME: &'static str;
 
-    /// The versions that the message has, unstable ones included.
+    /// The versions that the message has.
     const VERSIONS: Versions;
 
     /// The flexible ones among the versions: compact lengths and tagged fields (KIP-482).

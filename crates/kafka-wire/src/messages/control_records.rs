@@ -1,4 +1,7 @@
 //! Keys and values of control batches.
+//!
+//! The key, and the transaction marker, have the version-prefixed form. The other values stand alone: their first field
+//! repeats their version.
 
 use crate::table::messages;
 use crate::{Str, Uuid};
@@ -35,7 +38,7 @@ messages! {
 
     KRaftVersionRecord [0] flexible [0+] {
         version: i16 [0+];
-        k_raft_version: i16 [0+];
+        kraft_version: i16 [0+];
     }
 
     VotersRecord [0] flexible [0+] {
@@ -60,4 +63,15 @@ messages! {
         host: Str [0+];
         port: u16 [0+];
     }
+}
+
+/// The values of the key's only field.
+impl ControlRecordTypeSchema {
+    pub const ABORT: i16 = 0;
+    pub const COMMIT: i16 = 1;
+    pub const LEADER_CHANGE: i16 = 2;
+    pub const SNAPSHOT_HEADER: i16 = 3;
+    pub const SNAPSHOT_FOOTER: i16 = 4;
+    pub const KRAFT_VERSION: i16 = 5;
+    pub const KRAFT_VOTERS: i16 = 6;
 }
