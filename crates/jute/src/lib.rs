@@ -17,8 +17,9 @@ mod wire;
 
 pub use connect::{ConnectRequest, ConnectResponse};
 pub use consts::{
-    AddWatchMode, CREATE_FLAG_MAX, ErrorCode, EventType, GLOBAL_OUTSTANDING_LIMIT_DEFAULT, MAX_BUFFER_DEFAULT,
-    MAX_CLIENT_CONNECTIONS_DEFAULT, OpCode, PASSWORD_LENGTH, STATE_SYNC_CONNECTED, WatcherType, ZXID_NONE, xid,
+    AddWatchMode, CREATE_FLAG_MAX, ErrorCode, EventType, GLOBAL_OUTSTANDING_LIMIT_DEFAULT,
+    MAX_BUFFER_DEFAULT, MAX_CLIENT_CONNECTIONS_DEFAULT, OpCode, PASSWORD_LENGTH, STATE_SYNC_CONNECTED,
+    WatcherType, ZXID_NONE, xid,
 };
 pub use multi::{MultiOp, MultiRequest, MultiResponse, MultiResult};
 pub use records::*;

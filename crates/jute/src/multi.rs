@@ -5,8 +5,8 @@ use bytes::{Bytes, BytesMut};
 
 use crate::consts::{CREATE_FLAG_MAX, ErrorCode, OpCode};
 use crate::records::{
-    ChildrenResponse, CreateRequest, CreateTtlRequest, DataResponse, MultiHeader, PathResponse, PathStatResponse,
-    PathVersionRequest, PathWatchRequest, SetDataRequest, Stat, StatResponse,
+    ChildrenResponse, CreateRequest, CreateTtlRequest, DataResponse, MultiHeader, PathResponse,
+    PathStatResponse, PathVersionRequest, PathWatchRequest, SetDataRequest, Stat, StatResponse,
 };
 use crate::wire::{DecodeError, Wire};
 

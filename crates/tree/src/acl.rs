@@ -102,7 +102,7 @@ impl Id {
         Id::new("world", "anyone")
     }
 
-    /// The identity that ACLs and quotas of others don't bind (item 15 of `checkACL`: scheme `super`).
+    /// The identity that no ACL binds.
     pub fn superuser() -> Id {
         Id::new("super", "")
     }
@@ -133,7 +133,8 @@ impl Acl {
     }
 }
 
-static OPEN: LazyLock<AclList> = LazyLock::new(|| AclList::from(vec![Acl::new(Perms::ALL, "world", "anyone")]));
+static OPEN: LazyLock<AclList> =
+    LazyLock::new(|| AclList::from(vec![Acl::new(Perms::ALL, "world", "anyone")]));
 static READ_ONLY: LazyLock<AclList> =
     LazyLock::new(|| AclList::from(vec![Acl::new(Perms::READ, "world", "anyone")]));
 

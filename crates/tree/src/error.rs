@@ -88,7 +88,9 @@ pub struct Refused {
 /// A logged transaction doesn't fit the tree: the log and the tree are not of the same history. The tree may hold a
 /// part of the transaction; the node must stop.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("transaction {zxid}, change {index} does not fit the tree: {reason}; the log or the snapshot is damaged")]
+#[error(
+    "transaction {zxid}, change {index} does not fit the tree: {reason}; the log or the snapshot is damaged"
+)]
 pub struct Misfit {
     /// The transaction.
     pub zxid: Zxid,

@@ -10,17 +10,38 @@
 //! ARCHITECTURE.md and the docs of the items name.
 
 mod acl;
+mod acl_table;
+mod apply;
+mod auth;
+mod builder;
+mod digest;
 mod error;
 mod ids;
+mod node;
 mod owner;
+mod path;
+mod pending;
+mod prepare;
+mod quota;
 mod request;
+mod snapshot;
 mod stat;
+mod tree;
 mod txn;
+mod watch;
 
 pub use acl::{Acl, AclList, AuthId, Id, ParsePermsError, Perms};
+pub use auth::{digest_id, is_super, masked_for, permits};
+pub use builder::TreeBuilder;
+pub use digest::Digest;
 pub use error::{Misfit, MisfitReason, Refused, RestoreError, TreeError};
 pub use ids::{SessionId, Zxid};
 pub use owner::{CreateMode, Owner, TTL_MS_MAX};
+pub use pending::Pending;
+pub use prepare::prepare;
 pub use request::{ANY_VERSION, Context, Create, Op, Options, Planned, Prepared, Request};
+pub use snapshot::{Image, NodeImage, SessionImage, Snapshot};
 pub use stat::{RawStat, Stat, next_version};
+pub use tree::{NodeRef, Session, Tree};
 pub use txn::{Applied, Change, Event, EventKind, PasswordDigest, Txn};
+pub use watch::WatchKind;
