@@ -156,10 +156,6 @@ impl Cluster {
         self.nodes.get_mut(&id).expect("the test names a node that exists")
     }
 
-    pub(crate) fn role(&self, id: i32) -> Option<RoleName> {
-        self.node(id).quorum.as_ref().map(Quorum::role)
-    }
-
     /// The nodes that lead, each in its own view.
     pub(crate) fn leaders(&self) -> Vec<i32> {
         self.nodes.iter().filter(|(_, node)| node.leads.is_some()).map(|(id, _)| *id).collect()
@@ -168,10 +164,6 @@ impl Cluster {
     /// The leader of the highest epoch.
     pub(crate) fn leader(&self) -> Option<i32> {
         self.leaders().into_iter().max_by_key(|id| self.node(*id).leads)
-    }
-
-    pub(crate) fn running(&self) -> Vec<i32> {
-        self.nodes.iter().filter(|(_, node)| node.quorum.is_some()).map(|(id, _)| *id).collect()
     }
 
     fn note(&self, text: impl FnOnce() -> String) {
@@ -553,7 +545,8 @@ impl Cluster {
 
     fn committed(&mut self, id: i32, offset: i64) {
         let node = &self.nodes[&id];
-        let more = self.oracle.high_watermark(node.config.local, offset, &node.log);
+        let epoch = node.quorum.as_ref().map_or(0, Quorum::epoch);
+        let more = self.oracle.high_watermark(node.config.local, offset, &node.log, epoch);
         if let (true, Some(quorum)) = (more, &node.quorum) {
             // A leader that committed its own removal has resigned in the same step.
             let leads = matches!(quorum.role(), RoleName::Leader | RoleName::Resigned);
@@ -625,16 +618,14 @@ impl Cluster {
         }
     }
 
-    /// Whether every set of voters that some log holds can bear the loss of a replica's promises now: it is large
-    /// enough, and nobody else has lost any that wasn't replaced or repaired since.
+    /// Whether the voters can bear that one of them loses its promises now: all logs hold the same set of them, so
+    /// that no change is under way, it is large enough, and nobody else has lost any that wasn't replaced or repaired.
     pub(crate) fn can_lose_one(&self) -> bool {
-        let whole = |node: &Node| {
-            let set = node.log.voters().pop().map_or_else(|| node.config.voters.clone(), |(_, set)| set);
-            let known = set
-                .iter()
-                .all(|voter| !voter.replica.directory.is_nil() && !self.wiped.contains(&voter.replica));
-            !node.damaged && known && set.len() >= 3
-        };
-        self.nodes.values().all(whole)
+        let mut sets = self.nodes.values().map(|node| node.log.voters().pop().map(|(_, set)| set));
+        let Some(Some(set)) = sets.next() else { return false };
+        let known =
+            set.iter().all(|voter| !voter.replica.directory.is_nil() && !self.wiped.contains(&voter.replica));
+        let whole = self.nodes.values().all(|node| !node.damaged);
+        whole && known && set.len() >= 3 && sets.all(|other| other.as_ref() == Some(&set))
     }
 }

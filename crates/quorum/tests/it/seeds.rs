@@ -91,23 +91,19 @@ fn disturb(cluster: &mut Cluster, random: &mut Random) {
             }
         }
         12 => change_voters(cluster, random, id),
-        13 => {
-            if cluster.can_lose_one() {
-                cluster.wipe(id, directory(id, u128::from(now) + 2));
-                let config = &mut cluster.node_mut(id).config;
-                // A lone voter with an empty disk would found a cluster of its own, so it joins as others do.
-                if config.voters.len() == 1 || random.one_in(2) {
-                    config.voters = VoterSet::default();
-                    config.bootstrap_servers = ids.len() as u32;
-                }
-                cluster.restart_later(id, random.below(5_000));
+        13 if cluster.can_lose_one() => {
+            cluster.wipe(id, directory(id, u128::from(now) + 2));
+            let config = &mut cluster.node_mut(id).config;
+            // A lone voter with an empty disk would found a cluster of its own, so it joins as others do.
+            if config.voters.len() == 1 || random.one_in(2) {
+                config.voters = VoterSet::default();
+                config.bootstrap_servers = ids.len() as u32;
             }
+            cluster.restart_later(id, random.below(5_000));
         }
-        14 => {
-            if cluster.can_lose_one() {
-                cluster.damage(id, 1 + random.below(20) as i64);
-                cluster.restart_later(id, random.below(5_000));
-            }
+        14 if cluster.can_lose_one() => {
+            cluster.damage(id, 1 + random.below(20) as i64);
+            cluster.restart_later(id, random.below(5_000));
         }
         _ => {}
     }
