@@ -50,7 +50,7 @@ pub(crate) fn lines(text: &str) -> Result<Vec<&str>, String> {
 }
 
 /// Offsets by partition.
-pub(crate) type Offsets = BTreeMap<TopicPartition, i64>;
+pub type Offsets = BTreeMap<TopicPartition, i64>;
 
 /// Reads an offset checkpoint; a missing file is empty.
 pub(crate) fn read_offsets(disk: &dyn Disk, path: &Path) -> Result<Offsets, LogError> {

@@ -125,8 +125,8 @@ impl<E: IndexEntry> Index<E> {
         Ok(file)
     }
 
-    /// Creates the file if it isn't there.
-    pub(crate) fn create(&self) -> io::Result<()> {
+    /// Opens the file now: it will be renamed, and later openings would miss it.
+    pub(crate) fn hold(&self) -> io::Result<()> {
         self.load(&mut self.state.lock()).map(drop)
     }
 
@@ -237,13 +237,6 @@ impl<E: IndexEntry> Index<E> {
     /// Removes all entries.
     pub(crate) fn clear(&self) -> io::Result<()> {
         self.truncate_while(|_| true)
-    }
-
-    /// Follows a rename of the file. Only valid while no reader can open the old name.
-    pub(crate) fn close(&self) -> io::Result<()> {
-        let mut state = self.state.lock();
-        self.write_pending(&mut state)?;
-        Ok(())
     }
 }
 

@@ -17,6 +17,7 @@ impl Log {
         segment: &Segment,
         config: &LogConfig,
     ) -> Result<(), LogError> {
+        segment.hold_indexes()?;
         let due = self.world.clock.monotonic_ms().saturating_add(config.file_delete_delay_ms.max(0) as u64);
         for kind in FileKind::ALL {
             let path = kind.path(&self.dir, segment.base_offset);

@@ -313,6 +313,12 @@ impl Segment {
         Ok(self.times.lock().first.filter(|first| *first >= 0))
     }
 
+    /// Opens the index files, so that readers of a segment whose files are renamed find them.
+    pub(crate) fn hold_indexes(&self) -> Result<(), LogError> {
+        self.offset_index.hold().map_err(|error| LogError::io("opening", self.offset_index.path(), error))?;
+        self.time_index.hold().map_err(|error| LogError::io("opening", self.time_index.path(), error))
+    }
+
     /// Whether an index has no room for another entry.
     pub(crate) fn index_is_full(&self, index_bytes: u64) -> Result<bool, LogError> {
         let count =

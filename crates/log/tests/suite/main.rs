@@ -1,0 +1,3 @@
+//! The tests of the crate `log` from the outside, in one binary.
+mod append_read;
+mod common;
