@@ -5,6 +5,7 @@
 //! owns everything that could differ between two runs.
 pub mod clock;
 pub mod disk;
+pub mod properties;
 pub mod random;
 pub mod worker;
 
