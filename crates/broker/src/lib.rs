@@ -3,8 +3,13 @@
 //! The door `kafka` calls a [`Broker`] with requests in domain terms and gets replies in the same; versions, frames and
 //! authorization are the door's. Nothing here knows znode paths: what exists comes from the controller's view, and the
 //! znode log is one more source of records behind [`znodes::ZnodeTopic`].
+mod fetch;
 pub mod groups;
+mod partition;
 mod requests;
+mod source;
+mod waiters;
+pub mod znodes;
 
 pub use kafka_wire::{ErrorCode, Records};
 pub use requests::{

@@ -5,6 +5,7 @@ mod member;
 mod offsets;
 mod rebalance;
 mod records;
+mod shard;
 #[cfg(test)]
 mod tests;
 
