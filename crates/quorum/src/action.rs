@@ -105,8 +105,8 @@ pub enum Fatal {
     },
     /// The only voter lost flushed entries; nobody has a copy.
     #[error(
-        "the log lost flushed entries and this node is the only voter, so there is no copy to fetch; \
-         restore the log directory from a backup"
+        "the log lost flushed entries and names this node as the only voter, so there is no copy to fetch: restore the log \
+         directory from a backup, or, if other voters exist, empty it and let the node join them again"
     )]
     OnlyCopyDamaged,
     /// Epochs ran out.

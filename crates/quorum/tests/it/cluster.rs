@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use quorum::message::{Request, Response};
+use quorum::message::{ErrorCode, Request, Response};
 use quorum::{
     Action, Config, ControlRecord, Event, Failure, LogOffset, LogView, Millis, Peer, Quorum, ReplicaId,
     RoleName, Start, VoteState,
@@ -103,9 +103,11 @@ pub(crate) struct Cluster {
     wiped: BTreeSet<ReplicaId>,
     items: BTreeMap<(u64, u64), Item>,
     sequence: u64,
-    askers: BTreeMap<u64, Asker>,
+    /// The requests that a node has taken and not answered yet: by its number for them, the node and who asked.
+    askers: BTreeMap<u64, (i32, Asker)>,
     next_entry: u64,
-    pub(crate) steps: u64,
+    /// How often what happened, so that a test can tell that it tested something.
+    pub(crate) seen: BTreeMap<&'static str, u64>,
     trace: bool,
 }
 
@@ -124,7 +126,7 @@ impl Cluster {
             sequence: 0,
             askers: BTreeMap::new(),
             next_entry: 0,
-            steps: 0,
+            seen: BTreeMap::new(),
             trace: std::env::var_os("QUORUM_TRACE").is_some(),
         }
     }
@@ -166,6 +168,10 @@ impl Cluster {
         self.leaders().into_iter().max_by_key(|id| self.node(*id).leads)
     }
 
+    fn saw(&mut self, what: &'static str) {
+        *self.seen.entry(what).or_default() += 1;
+    }
+
     fn note(&self, text: impl FnOnce() -> String) {
         if self.trace {
             eprintln!("{:>7} {}", self.now, text());
@@ -203,6 +209,21 @@ impl Cluster {
         node.log.truncate_to(end);
         node.log.flush();
         self.note(|| format!("{id} crashes, keeps {end}"));
+        self.break_connections(id);
+    }
+
+    /// The kernel of a process that died closes its connections: who waits for an answer learns that none will come.
+    fn break_connections(&mut self, id: i32) {
+        let numbers: Vec<u64> =
+            self.askers.iter().filter(|(_, (at, _))| *at == id).map(|(number, _)| *number).collect();
+        for number in numbers {
+            if let Some((_, Asker::Node { id: from, generation, peer, correlation })) =
+                self.askers.remove(&number)
+            {
+                let failure = Failure::Lost;
+                self.transmit(id, from, Item::Failed { from, generation, peer, correlation, failure });
+            }
+        }
     }
 
     pub(crate) fn restart_later(&mut self, id: i32, delay: u64) {
@@ -226,7 +247,14 @@ impl Cluster {
     pub(crate) fn damage(&mut self, id: i32, entries: i64) {
         self.crash(id);
         let node = self.node_mut(id);
-        let end = (node.log.end_offset() - entries).max(node.log.start);
+        let mut end = (node.log.end_offset() - entries).max(node.log.start);
+        // A log that goes back to the time of a single voter makes its node stop, which is a story of its own.
+        let sets = node.log.voters();
+        if sets.iter().rfind(|(offset, _)| *offset < end).map_or(&node.config.voters, |(_, set)| set).len()
+            < 2
+        {
+            end = sets.iter().map(|(offset, _)| offset + 1).max().unwrap_or(end).max(end);
+        }
         node.log.truncate_to(end);
         node.damaged = true;
         // Requests of the process that knew more must not count; the shell refuses an earlier incarnation.
@@ -356,10 +384,10 @@ impl Cluster {
         if self.node(to).quorum.is_some() {
             self.sequence += 1;
             let correlation = self.sequence;
-            self.askers.insert(correlation, asker);
+            self.askers.insert(correlation, (to, asker));
             self.step(to, Event::Request { correlation, request }, Vec::new());
         } else if let (Asker::Node { id: from, generation, peer, correlation }, true) =
-            (asker, self.random.one_in(2))
+            (asker, self.weather.drop == 0 || self.random.one_in(2))
         {
             let failure = Failure::Refused;
             self.transmit(to, from, Item::Failed { from, generation, peer, correlation, failure });
@@ -370,7 +398,7 @@ impl Cluster {
     pub(crate) fn ask(&mut self, to: i32, request: Request) {
         self.sequence += 1;
         let correlation = self.sequence;
-        self.askers.insert(correlation, Asker::Operator);
+        self.askers.insert(correlation, (to, Asker::Operator));
         self.step(to, Event::Request { correlation, request }, Vec::new());
     }
 
@@ -383,7 +411,7 @@ impl Cluster {
         let before = quorum.high_watermark();
         let actions = quorum.step(event.clone(), &node.log, now);
         assert!(quorum.high_watermark() >= before, "the high watermark of {id} went back");
-        self.steps += 1;
+        self.saw("steps");
         self.note(|| format!("{id} {event:?}\n          -> {actions:?}"));
         self.carry_out(id, actions, entries);
     }
@@ -425,6 +453,7 @@ impl Cluster {
                 return Some(Event::Appended { voters });
             }
             Action::TruncateTo { offset } => {
+                self.saw("truncations");
                 self.node_mut(id).log.truncate_to(offset);
                 return Some(Event::Truncated);
             }
@@ -444,6 +473,7 @@ impl Cluster {
             Action::Send { to, correlation, request } => self.send(id, to, correlation, request),
             Action::Reply { correlation, response } => self.reply(id, correlation, response),
             Action::BecameLeader { epoch, start_offset } => {
+                self.saw("leaders");
                 let node = self.nodes.get_mut(&id)?;
                 assert_eq!(
                     node.log.epoch_before(start_offset + 1),
@@ -454,10 +484,14 @@ impl Cluster {
                 node.leads = Some(epoch);
             }
             Action::LostLeadership { epoch } => {
+                self.saw("leaderships lost");
                 assert_eq!(self.node(id).leads.unwrap_or(epoch), epoch);
                 self.node_mut(id).leads = None;
             }
-            Action::Repaired => self.node_mut(id).damaged = false,
+            Action::Repaired => {
+                self.saw("repairs");
+                self.node_mut(id).damaged = false;
+            }
             Action::ShutdownComplete => self.node_mut(id).shut_down = true,
             Action::SetTimer(Millis(at)) => {
                 let generation = self.node(id).generation;
@@ -540,6 +574,7 @@ impl Cluster {
         node.log = MemLog { entries, start, flushed, snapshot: Some(snapshot) };
         assert_eq!(node.log.end(), snapshot);
         let voters = node.log.voters().pop();
+        self.saw("snapshots installed");
         self.step(id, Event::SnapshotInstalled { voters }, Vec::new());
     }
 
@@ -583,7 +618,8 @@ impl Cluster {
     }
 
     fn reply(&mut self, id: i32, number: u64, mut response: Response) {
-        let asker = self.askers.remove(&number).expect("a request is answered once");
+        let (_, asker) = self.askers.remove(&number).expect("a request is answered once");
+        self.saw_reply(&response);
         let node = &self.nodes[&id];
         let mut entries = Vec::new();
         match &mut response {
@@ -615,6 +651,18 @@ impl Cluster {
                     Item::Response { peer, to, generation, correlation, response, entries },
                 );
             }
+        }
+    }
+
+    fn saw_reply(&mut self, response: &Response) {
+        match response {
+            Response::AddVoter(answer) if answer.error == ErrorCode::None => self.saw("voters added"),
+            Response::RemoveVoter(answer) if answer.error == ErrorCode::None => self.saw("voters removed"),
+            Response::UpdateVoter(answer) if answer.error == ErrorCode::None => self.saw("voters updated"),
+            Response::EndQuorumEpoch(answer) if answer.error == ErrorCode::None => self.saw("epochs ended"),
+            Response::Vote(answer) if !answer.vote_granted => self.saw("votes refused"),
+            Response::Fetch(answer) if answer.diverging_epoch.is_some() => self.saw("divergences"),
+            _ => {}
         }
     }
 

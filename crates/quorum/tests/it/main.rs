@@ -2,7 +2,9 @@
 
 mod cluster;
 mod log;
+mod nonsense;
 mod oracle;
 mod random;
 mod seeds;
 mod single_voter;
+mod stories;

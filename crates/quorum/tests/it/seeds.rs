@@ -2,6 +2,8 @@
 //!
 //! `QUORUM_SEEDS=100000` runs more of them, `QUORUM_SEED=17` replays one, `QUORUM_TRACE=1` prints every step.
 
+use std::collections::BTreeMap;
+
 use quorum::message::{AddVoterRequest, RemoveVoterRequest, Request};
 use quorum::{Config, Event, ReplicaId, Voter, VoterSet};
 use uuid::Uuid;
@@ -12,6 +14,22 @@ use crate::random::Random;
 const DEFAULT_SEEDS: u64 = 300;
 const STORM_MS: u64 = 30_000;
 const HEAL_MS: u64 = 60_000;
+
+/// What storms must bring about, or they prove nothing.
+const MUST_HAPPEN: [&str; 12] = [
+    "entries committed",
+    "leaders",
+    "leaderships lost",
+    "truncations",
+    "divergences",
+    "snapshots installed",
+    "repairs",
+    "voters added",
+    "voters removed",
+    "voters updated",
+    "epochs ended",
+    "votes refused",
+];
 
 fn directory(id: i32, life: u128) -> Uuid {
     Uuid::from_u128((life << 32) + u128::from(id.unsigned_abs()) + 1)
@@ -185,19 +203,24 @@ fn a_storm_breaks_no_promise_and_ends_in_progress() {
         Some(seed) => seed..seed + 1,
         None => 0..number("QUORUM_SEEDS").unwrap_or(DEFAULT_SEEDS),
     };
-    let mut committed = 0;
-    let mut steps = 0;
+    let many = seeds.end - seeds.start >= DEFAULT_SEEDS;
+    let mut seen = BTreeMap::<&'static str, u64>::new();
     for seed in seeds {
         let replay = ReplayHint(seed);
         let mut cluster = build(seed);
         let mut random = Random(seed ^ 0x5EED);
         storm(&mut cluster, &mut random);
         heal(&mut cluster);
-        committed += cluster.oracle.committed.len();
-        steps += cluster.steps;
+        *seen.entry("entries committed").or_default() += cluster.oracle.committed.len() as u64;
+        for (what, count) in cluster.seen {
+            *seen.entry(what).or_default() += count;
+        }
         std::mem::forget(replay);
     }
-    println!("{committed} entries committed in {steps} steps");
+    println!("{seen:#?}");
+    let happened = |what: &&str| seen.get(what).is_some_and(|count| *count > 0);
+    let missing: Vec<&str> = MUST_HAPPEN.into_iter().filter(|what| !happened(what)).collect();
+    assert!(!many || missing.is_empty(), "the storms never brought about {missing:?}");
 }
 
 /// Says how to replay a seed when the test ends in a panic.
