@@ -143,7 +143,7 @@ macro_rules! numbers {
     )+};
 }
 
-numbers!(i8, i16, u16, i32, i64, f64);
+numbers!(i8, i16, u16, i32, i64);
 
 impl Field for bool {
     fn min_size(_: Shape) -> usize {
