@@ -201,22 +201,19 @@ impl BrokerConfig {
         let both_ids = layers.is_set("node.id") && layers.is_set("broker.id");
         require(
             !both_ids || layers.get::<i32>("broker.id") == self.node_id,
-            "You must set `node.id` to the same value as `broker.id`.",
+            "node.id and broker.id must be the same number if both are set",
         );
         let derived_ms = |topic_key: &str| super::topic::server_default_ms(layers, topic_key);
-        require(derived_ms("segment.ms") >= 1, "log.roll.ms must be greater than or equal to 1");
-        require(
-            derived_ms("segment.jitter.ms") >= 0,
-            "log.roll.jitter.ms must be greater than or equal to 0",
-        );
+        require(derived_ms("segment.ms") >= 1, "log.roll.ms must be at least 1");
+        require(derived_ms("segment.jitter.ms") >= 0, "log.roll.jitter.ms must not be negative");
         let retention_ms = derived_ms("retention.ms");
         require(
             retention_ms >= 1 || retention_ms == -1,
-            "log.retention.ms must be unlimited (-1) or, greater than or equal to 1",
+            "log.retention.ms must be -1 (no limit) or at least 1",
         );
         require(
             self.log.cleaner_dedupe_buffer_bytes / i64::from(self.log.cleaner_threads.max(1)) > 1024 * 1024,
-            "log.cleaner.dedupe.buffer.size must be at least 1MB per cleaner thread.",
+            "log.cleaner.dedupe.buffer.size must be more than 1 MiB for each of log.cleaner.threads",
         );
         require(
             layers.get::<i64>("log.cleaner.min.compaction.lag.ms")
@@ -226,30 +223,30 @@ impl BrokerConfig {
         let wait_ms = self.replication.fetch_wait_max_ms;
         require(
             wait_ms <= self.replication.socket_timeout_ms,
-            "replica.socket.timeout.ms should always be at least replica.fetch.wait.max.ms to prevent unnecessary socket timeouts",
+            "replica.fetch.wait.max.ms must not be longer than replica.socket.timeout.ms, or waiting followers give up",
         );
         require(
             i64::from(wait_ms) <= self.replication.lag_time_max_ms,
-            "replica.fetch.wait.max.ms should always be less than or equal to replica.lag.time.max.ms to prevent frequent changes in ISR",
+            "replica.fetch.wait.max.ms must not be longer than replica.lag.time.max.ms, or idle followers fall out of sync",
         );
         let network = &self.network;
         require(
             network.queued_max_request_bytes <= 0
                 || network.queued_max_request_bytes >= i64::from(network.socket_request_max_bytes),
-            "queued.max.request.bytes must be larger or equal to socket.request.max.bytes",
+            "queued.max.request.bytes must have room for one request of socket.request.max.bytes",
         );
         require(
             network.max_connections_per_ip > 0 || !self.max_connections_per_ip_overrides.is_empty(),
-            "max.connections.per.ip can be set to zero only if max.connections.per.ip.overrides property is set.",
+            "max.connections.per.ip can be 0 only together with max.connections.per.ip.overrides",
         );
         require(
             network.connections_max_idle_ms < 0
                 || i64::from(network.failed_authentication_delay_ms) < network.connections_max_idle_ms,
-            "connection.failed.authentication.delay.ms should always be less than connections.max.idle.ms to prevent failed authentication responses from timing out",
+            "connection.failed.authentication.delay.ms must be shorter than connections.max.idle.ms",
         );
         require(
             self.groups.rebalance_protocols.iter().any(|protocol| protocol == "classic"),
-            "group.coordinator.rebalance.protocols must contain classic: Disabling the 'CLASSIC' protocol is not supported.",
+            "group.coordinator.rebalance.protocols must contain classic",
         );
         conflicts
     }
@@ -314,7 +311,7 @@ fn advertised_listeners(
     advertised.retain(|listener| !controller_names.contains(&listener.name));
     if advertised.is_empty() {
         return Err(ConfigError::Conflict(
-            "There must be at least one broker advertised listener. Perhaps all listeners appear in controller.listener.names?"
+            "Brokers need a listener for clients, but all of them are in controller.listener.names"
                 .to_owned(),
         ));
     }
@@ -333,7 +330,7 @@ fn advertised_listeners(
             return Err(ConfigError::invalid(
                 KEY,
                 listener.to_string(),
-                "advertised.listeners cannot use a meta-address that stands for all interfaces. Use a routable IP address.",
+                "an address that stands for all interfaces cannot be advertised; name one that clients can reach",
             ));
         }
         listener.host = None;
@@ -350,7 +347,7 @@ fn inter_broker_listener_name(layers: &Layers, advertised: &[Listener]) -> Resul
     let given: Option<String> = layers.get("inter.broker.listener.name");
     if given.is_some() && layers.is_set("security.inter.broker.protocol") {
         return Err(ConfigError::Conflict(
-            "Only one of inter.broker.listener.name and security.inter.broker.protocol should be set."
+            "inter.broker.listener.name and security.inter.broker.protocol say the same; set one of them"
                 .to_owned(),
         ));
     }
@@ -360,8 +357,7 @@ fn inter_broker_listener_name(layers: &Layers, advertised: &[Listener]) -> Resul
     }
     let options: Vec<&str> = advertised.iter().map(|listener| listener.name.as_str()).collect();
     Err(ConfigError::Conflict(format!(
-        "inter.broker.listener.name must be a listener name defined in advertised.listeners, but it is {name}. The valid \
-         options based on currently configured listeners are {}",
+        "inter.broker.listener.name is {name}, but the listeners for brokers and clients are {}; name one of them",
         options.join(",")
     )))
 }

@@ -54,8 +54,10 @@ impl Layers {
 
     /// The value as the type of a settings field.
     pub(super) fn get<T: FromValue>(&self, name: &str) -> T {
-        T::from_value(self.value(name))
-            .expect("the row of the key has the type of the field, and a default if the field needs one; a test reads all fields")
+        T::from_value(self.value(name)).expect(
+            "the row of the key has the type of the field, and a default if the field needs one; a \
+             test reads all fields",
+        )
     }
 
     /// The value that the server gives to a topic or group key: of the first synonym that has one.

@@ -142,7 +142,7 @@ pub(super) fn parse_listeners(
             return Err(ConfigError::invalid(
                 key,
                 texts.join(","),
-                "Each listener must have a different name",
+                "no two listeners may have the same name",
             ));
         }
         listeners.push(listener);
@@ -178,8 +178,7 @@ pub(super) fn check_distinct_ports(key: &str, listeners: &[Listener]) -> Result<
             return Err(ConfigError::invalid(
                 key,
                 format!("{one},{other}"),
-                "Each listener must have a different port unless exactly one listener has an IPv4 address and the \
-                 other IPv6 address",
+                "two listeners may share a port only if one has an IPv4 and the other an IPv6 address",
             ));
         }
     }

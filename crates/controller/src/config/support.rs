@@ -30,13 +30,14 @@ const fn refusal(key: &'static str, refused: Refused, reason: &'static str) -> R
     Refusal { key, refused, reason }
 }
 
-const NO_JAVA: &str = "Java classes cannot be loaded into this server, so the rules in them would not be kept. Remove the setting.";
+const NO_JAVA: &str = "Java classes cannot be loaded into this server, so the rules in them would not be \
+ kept. Remove the setting.";
 
 /// Topic settings that are refused.
 pub const TOPIC_REFUSALS: &[Refusal] = &[refusal(
     "remote.storage.enable",
     Refused::True,
-    "Tiered Storage functionality is disabled in the broker. Topic cannot be configured with remote log storage.",
+    "Tiered storage is not available yet, so the segments would stay on this disk.",
 )];
 
 /// Broker settings with which the server does not start.
@@ -45,7 +46,8 @@ pub const BROKER_REFUSALS: &[Refusal] = &[
     refusal(
         "authorizer.class.name",
         Refused::NonEmpty,
-        "Authorization is not available yet, and without it everything would be allowed. Remove the setting if that is wanted.",
+        "Authorization is not available yet, and without it everything would be allowed. Remove the \
+         setting if that is wanted.",
     ),
     refusal("client.quota.callback.class", Refused::NonEmpty, NO_JAVA),
     refusal(

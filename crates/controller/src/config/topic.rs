@@ -251,8 +251,10 @@ struct TopicValues<'a> {
 
 impl TopicValues<'_> {
     fn get<T: FromValue>(&self, key: &str) -> T {
-        T::from_value(topic_value(self.layers, self.overrides, key))
-            .expect("the row of the key has the type of the field, and a default if the field needs one; a test reads all fields")
+        T::from_value(topic_value(self.layers, self.overrides, key)).expect(
+            "the row of the key has the type of the field, and a default if the field needs one; a \
+             test reads all fields",
+        )
     }
 }
 

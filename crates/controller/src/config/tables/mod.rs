@@ -17,18 +17,14 @@ mod ssl;
 mod topic;
 mod transaction;
 
-use super::def::{ConfigDef, ListRule, Validator};
+use super::def::ConfigDef;
 
 /// Writes a table of server keys: name, type, default, allowed values, update mode, documentation.
 macro_rules! server_rows {
     ($table:ident, $listing:ident;
      $($name:literal, $kind:ident, $default:expr, $valid:expr, $mode:ident, $doc:literal;)*) => {
         pub(super) static $table: &[$crate::config::def::ConfigDef] = {
-            #[allow(unused_imports, reason = "not every table uses every validator")]
-            use $crate::config::{
-                def::{ConfigDef, ConfigType, Listing, UpdateMode, Validator::*},
-                tables::{LIST, NON_EMPTY_LIST, list_of, non_empty_list_of},
-            };
+            use $crate::config::tables::vocabulary::*;
             &[$(ConfigDef {
                 name: $name,
                 config_type: ConfigType::$kind,
@@ -50,11 +46,7 @@ macro_rules! derived_rows {
      $($name:literal, $kind:ident, $default:expr, $valid:expr, [$(($server:literal, $conversion:ident)),*],
        $doc:literal;)*) => {
         pub(super) static $table: &[$crate::config::def::ConfigDef] = {
-            #[allow(unused_imports, reason = "not every table uses every validator")]
-            use $crate::config::{
-                def::{ConfigDef, ConfigType, Conversion, Listing, ServerSynonym, UpdateMode, Validator::*},
-                tables::{LIST, NON_EMPTY_LIST, list_of, non_empty_list_of},
-            };
+            use $crate::config::tables::vocabulary::*;
             &[$(ConfigDef {
                 name: $name,
                 config_type: ConfigType::$kind,
@@ -71,19 +63,27 @@ macro_rules! derived_rows {
 
 use {derived_rows, server_rows};
 
-/// Any list.
-const LIST: Validator = list_of(&[]);
-/// Any list with at least one element.
-const NON_EMPTY_LIST: Validator = non_empty_list_of(&[]);
+/// The words that rows are written in.
+mod vocabulary {
+    pub(super) use super::super::def::Validator::*;
+    pub(super) use super::super::def::{
+        ConfigDef, ConfigType, Conversion, ListRule, Listing, ServerSynonym, UpdateMode, Validator,
+    };
 
-/// A list of some of these elements, or of any if there are none.
-const fn list_of(elements: &'static [&'static str]) -> Validator {
-    Validator::ListOf(ListRule { may_be_empty: true, elements })
-}
+    /// Any list.
+    pub(super) const LIST: Validator = list_of(&[]);
+    /// Any list with at least one element.
+    pub(super) const NON_EMPTY_LIST: Validator = non_empty_list_of(&[]);
 
-/// A list of at least one of these elements, or of any if there are none.
-const fn non_empty_list_of(elements: &'static [&'static str]) -> Validator {
-    Validator::ListOf(ListRule { may_be_empty: false, elements })
+    /// A list of some of these elements, or of any if there are none.
+    pub(super) const fn list_of(elements: &'static [&'static str]) -> Validator {
+        Validator::ListOf(ListRule { may_be_empty: true, elements })
+    }
+
+    /// A list of at least one of these elements, or of any if there are none.
+    pub(super) const fn non_empty_list_of(elements: &'static [&'static str]) -> Validator {
+        Validator::ListOf(ListRule { may_be_empty: false, elements })
+    }
 }
 
 /// A default in which Zoolog differs from Kafka on purpose.

@@ -142,7 +142,7 @@ fn alter_refuses_broker_settings() {
             "0",
             "Invalid value 0 for configuration background.threads: Value must be at least 1",
         ),
-        (AlteredResource::Broker, "log.roll.ms", "0", "log.roll.ms must be greater than or equal to 1"),
+        (AlteredResource::Broker, "log.roll.ms", "0", "log.roll.ms must be at least 1"),
         (
             AlteredResource::Broker,
             "listeners",

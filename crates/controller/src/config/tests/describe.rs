@@ -124,6 +124,24 @@ fn own_defaults_are_described_as_defaults() {
 }
 
 #[test]
+fn kafka_2_26_synonyms_are_in_the_order_in_which_they_win() {
+    let file = broker(&[("log.retention.minutes", "5"), ("log.roll.jitter.hours", "2")]);
+    let dynamic = configs(&[("log.retention.ms", "9"), ("log.roll.jitter.ms", "7")]);
+    let (broker, _) = file.with_dynamic(&dynamic, &ConfigMap::new());
+    let keys = ["log.retention.minutes", "log.retention.ms", "log.roll.jitter.ms"];
+    let lines: Vec<String> =
+        describe(&broker, DescribedResource::Broker, Some(&keys)).iter().map(line).collect();
+    assert_eq!(
+        lines,
+        [
+            "log.retention.minutes\tINT\t\\N\t4\t-\tread-only\t4:log.retention.minutes=5|5:log.retention.hours=168",
+            "log.retention.ms\tLONG\t9\t3\t-\t-\t3:log.retention.ms=9|4:log.retention.minutes=5|5:log.retention.hours=168",
+            "log.roll.jitter.ms\tLONG\t7\t3\t-\t-\t3:log.roll.jitter.ms=7|4:log.roll.jitter.hours=2|5:log.roll.jitter.hours=0",
+        ]
+    );
+}
+
+#[test]
 fn config_source_and_type_codes() {
     assert_eq!(ConfigSource::Topic.code(), 1);
     assert_eq!(ConfigSource::DynamicBrokerLogger.code(), 6);
