@@ -63,6 +63,7 @@ impl Log {
                 doomed: VecDeque::new(),
             }),
             flushing: Mutex::new(()),
+            cleaning: Mutex::new(()),
             segments: RwLock::new(segments),
             epochs: RwLock::new(epochs),
             tail: Mutex::new(TailCache::new(options.tail.clone(), log_end)),
@@ -242,6 +243,14 @@ impl Loader<'_> {
             } else if let Some(inner) = name.strip_suffix(SWAP_SUFFIX) {
                 match FileKind::parse(inner) {
                     Some((FileKind::Log, base)) => results.push(base),
+                    // The producers' snapshot of a segment that was being replaced still holds.
+                    Some((FileKind::Producers, base)) => {
+                        let target = FileKind::Producers.path(dir, base);
+                        world
+                            .disk
+                            .rename(&path, &target)
+                            .map_err(|error| LogError::io("renaming", &path, error))?;
+                    }
                     // Indexes are rebuilt.
                     Some(_) => remove_file(world, &path)?,
                     None => {}

@@ -3,7 +3,7 @@
 //! Offsets: `log start <= high watermark <= log end` and `flushed <= log end`. They are four things: what is still
 //! there, what the owner has declared committed, what is appended, and what survives a crash.
 //!
-//! Locks, in the order they may be taken: writer (appends, truncation, deletion), flush, segments, then the short ones
+//! Locks, in the order they may be taken: cleaning, writer (appends, truncation, deletion), flush, segments, then the short ones
 //! (tail, epochs, config). Readers take none of the first two.
 use crate::batch::Batch;
 use crate::checkpoint::TopicPartition;
@@ -82,6 +82,8 @@ pub struct Log {
     pub(crate) config: RwLock<Arc<LogConfig>>,
     pub(crate) writer: Mutex<Writer>,
     pub(crate) flushing: Mutex<()>,
+    /// Held by the one compaction of this log.
+    pub(crate) cleaning: Mutex<()>,
     pub(crate) segments: RwLock<BTreeMap<i64, Arc<Segment>>>,
     pub(crate) epochs: RwLock<LeaderEpochs>,
     pub(crate) tail: Mutex<TailCache>,

@@ -107,7 +107,10 @@ impl Log {
         let high_watermark = self.high_watermark();
         let ends = segments.keys().skip(1).copied().chain([self.log_end_offset()]);
         let pairs = segments.values().cloned().zip(ends);
-        pairs.take_while(|(segment, end)| *end <= high_watermark && segment.size() > 0).collect()
+        // An empty segment at the log end has nothing to remove.
+        let log_end = self.log_end_offset();
+        let vacant = |segment: &Segment| segment.size() == 0 && segment.base_offset == log_end;
+        pairs.take_while(|(segment, end)| *end <= high_watermark && !vacant(segment)).collect()
     }
 
     fn expired(&self, config: &LogConfig) -> Result<usize, LogError> {
