@@ -70,10 +70,15 @@ impl Bench {
         Ok(prepared)
     }
 
-    /// Applies what is in flight; gives what each transaction gave.
+    /// Applies all that is in flight; gives what each transaction gave.
     pub(crate) fn apply_all(&mut self) -> Vec<Applied> {
+        self.apply(usize::MAX)
+    }
+
+    /// Applies the first transactions in flight, `max` at most; gives what each gave.
+    pub(crate) fn apply(&mut self, max: usize) -> Vec<Applied> {
         let mut all = Vec::new();
-        for txn in std::mem::take(&mut self.in_flight) {
+        for txn in self.in_flight.drain(..max.min(self.in_flight.len())) {
             let mut applied = Applied::default();
             self.tree.apply(&txn, &mut applied).expect("a prepared transaction fits");
             self.pending.applied_through(txn.zxid);
