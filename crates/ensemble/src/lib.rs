@@ -1,1 +1,38 @@
-//! Drives quorum, log and tree; sessions, watches and the in-process ZooKeeper client API.
+//! Drives quorum, log and tree together: the order of writes, their commit, sessions, watches, snapshots.
+//!
+//! The walk of a write: [`Session::submit`] -> `sequencer` (tree.prepare, the next zxid, one batch) -> `writer` (one write, one flush) -> `consensus`
+//! (high watermark) -> `applier` (tree.apply, watch events, the answer). ARCHITECTURE.md tells it in full.
+//!
+//! This crate knows no topic but `__znodes` and no socket. Whoever serves a protocol hands in a [`Subscriber`] and gets events and
+//! answers in the order of the log.
+mod applier;
+mod background;
+mod client;
+mod config;
+mod consensus;
+mod control;
+mod coordinator;
+mod core;
+mod ensemble;
+mod outcome;
+mod records;
+mod sequencer;
+mod sessions;
+mod snapshot;
+mod start;
+mod subscriber;
+mod topic;
+mod vote_file;
+mod watches;
+mod writer;
+mod znode_log;
+
+pub use client::EmbeddedClient;
+pub use config::EnsembleConfig;
+pub use coordinator::{Answer, Coordinator, CoordinatorError, Write, Written};
+pub use ensemble::{ConnectError, ConnectParams, Connected, Ensemble, Mode, ReadView, Session, Status};
+pub use outcome::{Completion, OpResult, Outcome, Refusal};
+pub use start::{RunningEnsemble, StartError};
+pub use subscriber::{Closed, Subscriber, WatchEvent};
+pub use topic::{ZNODES_TOPIC, ZnodeProduceError, ZnodeProduced, ZnodeRead, ZnodeReadError, ZnodeTopic};
+pub use watches::{WatchKind, WatcherId, WatcherType, Watches};

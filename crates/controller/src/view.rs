@@ -1,0 +1,129 @@
+//! An immutable picture of Kafka's metadata at one moment, made from znodes and shared by everyone who asks.
+use crate::config::{BrokerConfig, ConfigOverrides, TopicConfig};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// The picture. Entities that did not change are shared with the picture before.
+#[derive(Clone, Debug, Default)]
+pub struct ClusterView {
+    /// `/cluster/id`.
+    pub cluster_id: Arc<str>,
+    /// The broker that holds /controller.
+    pub controller: Option<i32>,
+    /// `/controller_epoch`.
+    pub controller_epoch: i32,
+    /// The live brokers.
+    pub brokers: BTreeMap<i32, Arc<BrokerView>>,
+    /// The topics.
+    pub topics: BTreeMap<Arc<str>, Arc<TopicView>>,
+    /// Topic names by id.
+    pub topic_names: HashMap<Uuid, Arc<str>>,
+    /// Topics that are being deleted.
+    pub deleting: BTreeSet<Arc<str>>,
+    /// Dynamic broker settings by entity: a broker's id or `<default>`.
+    pub broker_overrides: BTreeMap<String, Arc<ConfigOverrides>>,
+    /// The effective settings of this broker.
+    pub broker_config: Arc<BrokerConfig>,
+}
+
+impl ClusterView {
+    /// A topic by name.
+    pub fn topic(&self, name: &str) -> Option<&Arc<TopicView>> {
+        self.topics.get(name)
+    }
+
+    /// A topic by id.
+    pub fn topic_by_id(&self, id: Uuid) -> Option<&Arc<TopicView>> {
+        self.topic_names.get(&id).and_then(|name| self.topics.get(name))
+    }
+
+    /// One partition of a topic.
+    pub fn partition(&self, topic: &str, partition: i32) -> Option<&PartitionView> {
+        self.topic(topic)?.partition(partition)
+    }
+}
+
+/// A live broker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrokerView {
+    /// Its id.
+    pub id: i32,
+    /// Its epoch: the czxid of its registration.
+    pub epoch: i64,
+    /// Where it listens.
+    pub endpoints: Vec<Endpoint>,
+    /// `broker.rack`.
+    pub rack: Option<String>,
+}
+
+impl BrokerView {
+    /// Where it listens under a listener's name.
+    pub fn endpoint(&self, listener: &str) -> Option<&Endpoint> {
+        self.endpoints.iter().find(|endpoint| endpoint.listener == listener)
+    }
+}
+
+/// One listener of a broker, as clients reach it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The listener's name.
+    pub listener: String,
+    /// The host.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// The security protocol, such as `PLAINTEXT`.
+    pub protocol: String,
+}
+
+/// A topic.
+#[derive(Clone, Debug)]
+pub struct TopicView {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its id.
+    pub id: Uuid,
+    /// Its partitions by number, from 0 without gaps.
+    pub partitions: Vec<PartitionView>,
+    /// The settings that were given for it.
+    pub overrides: Arc<ConfigOverrides>,
+    /// Its effective settings.
+    pub config: Arc<TopicConfig>,
+}
+
+impl TopicView {
+    /// A partition by number.
+    pub fn partition(&self, partition: i32) -> Option<&PartitionView> {
+        usize::try_from(partition).ok().and_then(|index| self.partitions.get(index))
+    }
+
+    /// Whether it is one that Kafka keeps its own state in.
+    pub fn is_internal(&self) -> bool {
+        is_internal_topic(&self.name)
+    }
+}
+
+/// A partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionView {
+    /// The brokers that hold it, the preferred leader first.
+    pub replicas: Vec<i32>,
+    /// Replicas that a reassignment adds.
+    pub adding: Vec<i32>,
+    /// Replicas that a reassignment removes.
+    pub removing: Vec<i32>,
+    /// The leading broker, or -1 while there is none.
+    pub leader: i32,
+    /// The leader's epoch, or -1 before the first election.
+    pub leader_epoch: i32,
+    /// The in-sync replicas.
+    pub isr: Vec<i32>,
+    /// The partition epoch: the version of the state's znode.
+    pub partition_epoch: i32,
+}
+
+/// Whether a topic holds the server's own state.
+pub fn is_internal_topic(name: &str) -> bool {
+    matches!(name, "__consumer_offsets" | "__transaction_state" | "__share_group_state" | ensemble::ZNODES_TOPIC)
+}

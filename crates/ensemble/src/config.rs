@@ -1,0 +1,51 @@
+//! What an ensemble node is told at start. Defaults are ZooKeeper's, under ZooKeeper's names.
+use std::path::PathBuf;
+
+/// Settings of the coordination side of one node.
+#[derive(Clone, Debug)]
+pub struct EnsembleConfig {
+    /// The folder that holds `__znodes-0/` and the vote (`dataDir`, `metadata.log.dir` or the first of `log.dirs`).
+    pub dir: PathBuf,
+    /// `node.id` / `myid`: 0 to 254, the top byte of the session ids given out here.
+    pub node_id: i32,
+    /// The id of the log directory (`directory.id` of meta.properties).
+    pub directory_id: uuid::Uuid,
+    /// `tickTime`: the unit of session expiry.
+    pub tick_ms: u64,
+    /// `minSessionTimeout`, two ticks by default.
+    pub session_timeout_min_ms: i32,
+    /// `maxSessionTimeout`, twenty ticks by default.
+    pub session_timeout_max_ms: i32,
+    /// `zookeeper.snapCount`: transactions between two snapshots.
+    pub snapshot_every: u64,
+    /// `autopurge.snapRetainCount`: how many snapshots are kept, at least one.
+    pub snapshots_kept: usize,
+    /// `znode.container.checkIntervalMs`: how often containers and TTL nodes are looked at.
+    pub container_check_ms: u64,
+    /// `znode.container.maxPerMinute`: how many of them may be removed in a minute.
+    pub containers_per_minute: usize,
+    /// `__znodes` rolls its segment at this size (`metadata.log.segment.bytes`).
+    pub segment_bytes: u32,
+    /// What `prepare` depends on: extended types, skipACL, enforceQuota.
+    pub tree: tree::Options,
+}
+
+impl EnsembleConfig {
+    /// ZooKeeper's defaults for a node with its data in `dir`.
+    pub fn new(dir: PathBuf, node_id: i32, directory_id: uuid::Uuid) -> EnsembleConfig {
+        EnsembleConfig {
+            dir,
+            node_id,
+            directory_id,
+            tick_ms: 2_000,
+            session_timeout_min_ms: 4_000,
+            session_timeout_max_ms: 40_000,
+            snapshot_every: 100_000,
+            snapshots_kept: 3,
+            container_check_ms: 60_000,
+            containers_per_minute: 10_000,
+            segment_bytes: 64 << 20,
+            tree: tree::Options::default(),
+        }
+    }
+}

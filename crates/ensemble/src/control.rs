@@ -1,0 +1,63 @@
+//! The quorum's control records in KRaft's schemas (KIP-595 LeaderChangeMessage, KIP-853 VotersRecord).
+use bytes::Bytes;
+use kafka_wire::messages::control_records::{
+    Endpoint, KRaftVersionFeature, LeaderChangeMessage, LeaderChangeMessageVoter, VotersRecord,
+    VotersRecordVoter,
+};
+use kafka_wire::{Encoder, Message};
+use quorum::{ControlRecord, Voter};
+
+/// Control record types (`ControlRecordType`).
+const LEADER_CHANGE: i16 = 2;
+const VOTERS: i16 = 6;
+
+/// Key and value of a control record.
+pub(crate) fn encode(record: &ControlRecord) -> (Bytes, Bytes) {
+    match record {
+        ControlRecord::LeaderChange { leader_id, voters, granting_voters } => {
+            let list = |ids: &[i32]| {
+                let voter = |id: &i32| LeaderChangeMessageVoter { voter_id: *id, ..Default::default() };
+                ids.iter().map(voter).collect()
+            };
+            let message = LeaderChangeMessage {
+                version: 0,
+                leader_id: *leader_id,
+                voters: list(voters),
+                granting_voters: list(granting_voters),
+            };
+            (key(LEADER_CHANGE), bytes_of(&message))
+        }
+        ControlRecord::Voters(set) => {
+            let message = VotersRecord { version: 0, voters: set.iter().map(voter_record).collect() };
+            (key(VOTERS), bytes_of(&message))
+        }
+    }
+}
+
+fn voter_record(voter: &Voter) -> VotersRecordVoter {
+    let endpoint = |endpoint: &quorum::Endpoint| Endpoint {
+        name: endpoint.listener.as_str().into(),
+        host: endpoint.host.as_str().into(),
+        port: endpoint.port,
+    };
+    VotersRecordVoter {
+        voter_id: voter.replica.id,
+        voter_directory_id: voter.replica.directory,
+        endpoints: voter.endpoints.iter().map(endpoint).collect(),
+        k_raft_version_feature: KRaftVersionFeature { min_supported_version: 0, max_supported_version: 1 },
+    }
+}
+
+/// A control record's key: the schema's version and the type, without a version prefix of its own.
+fn key(record_type: i16) -> Bytes {
+    let mut key = Vec::with_capacity(4);
+    key.extend_from_slice(&0_i16.to_be_bytes());
+    key.extend_from_slice(&record_type.to_be_bytes());
+    Bytes::from(key)
+}
+
+fn bytes_of<M: Message>(message: &M) -> Bytes {
+    let mut encoder = Encoder::new();
+    message.encode(&mut encoder, 0).expect("version 0 holds every field of a control record");
+    Bytes::from(encoder.finish().concat())
+}

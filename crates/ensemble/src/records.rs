@@ -1,0 +1,471 @@
+//! How a transaction, and a znode in a snapshot, look as records of `__znodes` (the table in ARCHITECTURE.md).
+//!
+//! Invariants: decoding what was encoded gives the same transaction; everything but a znode's data is readable text; a key
+//! that begins with `/` is a znode's path, any other is none.
+use bytes::Bytes;
+use log::builder::BuildError;
+use log::{Batch, BatchBuilder, RecordHeader, RecordView, Scratch};
+use std::fmt::Write;
+use std::sync::Arc;
+use tree::{
+    Acl, AclList, Change, NodeImage, Owner, PasswordDigest, Perms, RawStat, SessionId, SessionImage, Txn,
+    Zxid,
+};
+
+/// Keys of session records begin with this.
+const SESSION_KEY: &str = "session:";
+
+/// A record of `__znodes` that can't be understood: the log was written by something else, or is damaged.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("record at offset {offset} of __znodes: {what}")]
+pub(crate) struct RecordFault {
+    /// The record's offset.
+    pub(crate) offset: i64,
+    /// What is wrong with it.
+    pub(crate) what: String,
+}
+
+/// Encodes a transaction as the batch that is its place in the log.
+pub(crate) fn encode_txn(txn: &Txn, epoch: i32) -> Result<Batch, BuildError> {
+    let mut builder = BatchBuilder::new(txn.zxid.0).leader_epoch(epoch);
+    let session = txn.session.map(|id| id.to_string());
+    let mut headers = HeaderText::default();
+    for (index, change) in txn.changes.iter().enumerate() {
+        headers.clear();
+        let (key, value) = describe(change, &mut headers);
+        if index > 0 {
+            headers.add("index", format_args!("{index}"));
+        }
+        if let Some(session) = &session {
+            headers.add("session", format_args!("{session}"));
+        }
+        headers
+            .with(|headers| builder.append(txn.time_ms, Some(key.as_bytes()), value.as_deref(), headers))?;
+    }
+    builder.build()
+}
+
+/// The change's key and value, and its own headers.
+fn describe<'a>(change: &'a Change, headers: &mut HeaderText) -> (std::borrow::Cow<'a, str>, Option<Bytes>) {
+    match change {
+        Change::Create { path, data, acl, owner } => {
+            headers.add("op", format_args!("create"));
+            add_owner(headers, *owner);
+            add_acl(headers, acl);
+            ((&**path).into(), Some(value_of(data, headers)))
+        }
+        Change::SetData { path, data, version } => {
+            headers.add("op", format_args!("set"));
+            headers.add("version", format_args!("{version}"));
+            ((&**path).into(), Some(value_of(data, headers)))
+        }
+        Change::SetAcl { path, acl, aversion, data, mzxid } => {
+            headers.add("op", format_args!("setacl"));
+            headers.add("version", format_args!("{aversion}"));
+            headers.add("acl", format_args!("{}", AclText(acl)));
+            headers.add("stat", format_args!("mzxid={}", mzxid.0));
+            ((&**path).into(), Some(value_of(data, headers)))
+        }
+        Change::SetUsage { path, data, mzxid } => {
+            headers.add("op", format_args!("usage"));
+            headers.add("stat", format_args!("mzxid={}", mzxid.0));
+            ((&**path).into(), Some(data.clone()))
+        }
+        Change::Delete { path } => {
+            headers.add("op", format_args!("delete"));
+            ((&**path).into(), None)
+        }
+        Change::OpenSession { id, timeout_ms, password_sha256 } => {
+            headers.add("op", format_args!("open"));
+            (session_key(*id).into(), Some(session_value(*timeout_ms, password_sha256)))
+        }
+        Change::CloseSession { id } => {
+            headers.add("op", format_args!("close"));
+            (session_key(*id).into(), None)
+        }
+    }
+}
+
+/// Appends a live znode to a batch of a snapshot, at the offset of its last change.
+pub(crate) fn append_node(builder: &mut BatchBuilder, node: &NodeImage) -> Result<(), BuildError> {
+    let mut headers = HeaderText::default();
+    headers.add("op", format_args!("node"));
+    add_owner(&mut headers, node.owner);
+    add_acl(&mut headers, &node.acl);
+    let s = &node.stat;
+    headers.add(
+        "stat",
+        format_args!(
+            "czxid={},mzxid={},pzxid={},ctime={},mtime={},version={},cversion={},aversion={}",
+            s.czxid.0, s.mzxid.0, s.pzxid.0, s.ctime_ms, s.mtime_ms, s.version, s.cversion, s.aversion
+        ),
+    );
+    if node.data.is_none() {
+        headers.add("data", format_args!("null"));
+    }
+    let value = node.data.as_deref().unwrap_or_default();
+    headers.with(|headers| {
+        builder.append_at(node.last_offset, s.mtime_ms, Some(node.path.as_bytes()), Some(value), headers)
+    })
+}
+
+/// Appends an open session to a batch of a snapshot, at the offset where it opened.
+pub(crate) fn append_session(
+    builder: &mut BatchBuilder,
+    session: &SessionImage,
+    time_ms: i64,
+) -> Result<(), BuildError> {
+    let mut headers = HeaderText::default();
+    headers.add("op", format_args!("open"));
+    let key = session_key(session.id);
+    let value = session_value(session.timeout_ms, &session.password_sha256);
+    headers.with(|headers| {
+        builder.append_at(session.last_offset, time_ms, Some(key.as_bytes()), Some(&value), headers)
+    })
+}
+
+/// What a record of a snapshot holds.
+pub(crate) enum SnapshotRecord {
+    /// A live znode.
+    Node(NodeImage),
+    /// An open session.
+    Session(SessionImage),
+}
+
+/// Decodes a record of a snapshot.
+pub(crate) fn decode_snapshot_record(record: &RecordView<'_>) -> Result<SnapshotRecord, RecordFault> {
+    let fields = Fields::of(record)?;
+    if fields.op == "open" {
+        let (timeout_ms, password_sha256) = fields.session_value()?;
+        let id = fields.session_id()?;
+        return Ok(SnapshotRecord::Session(SessionImage {
+            id,
+            timeout_ms,
+            password_sha256,
+            last_offset: record.offset,
+        }));
+    }
+    if fields.op != "node" {
+        return Err(fields.fault(format!("{:?} is no operation of a snapshot", fields.op)));
+    }
+    Ok(SnapshotRecord::Node(NodeImage {
+        path: fields.path()?,
+        data: fields.data(),
+        acl: fields.acl()?,
+        owner: fields.owner()?,
+        stat: fields.stat()?,
+        last_offset: record.offset,
+    }))
+}
+
+/// Decodes a batch of the tail; `None` for a control batch.
+pub(crate) fn decode_txn(batch: &Batch, scratch: &mut Scratch) -> Result<Option<Txn>, RecordFault> {
+    let header = batch.header();
+    if header.is_control() {
+        return Ok(None);
+    }
+    let unreadable =
+        |fault: log::RecordFault| RecordFault { offset: header.base_offset, what: fault.to_string() };
+    let mut txn = Txn {
+        zxid: Zxid(header.base_offset),
+        time_ms: header.base_timestamp,
+        session: None,
+        changes: Vec::new(),
+    };
+    for record in batch.records(scratch).map_err(unreadable)? {
+        let record = record.map_err(unreadable)?;
+        let fields = Fields::of(&record)?;
+        if txn.changes.is_empty() {
+            txn.session = fields.session.map(parse_session).transpose().map_err(|what| fields.fault(what))?;
+        }
+        txn.changes.push(fields.change()?);
+    }
+    Ok(Some(txn))
+}
+
+/// The text headers of one record, before they can be borrowed.
+#[derive(Default)]
+struct HeaderText {
+    names: Vec<(&'static str, usize)>,
+    text: String,
+}
+
+impl HeaderText {
+    fn clear(&mut self) {
+        self.names.clear();
+        self.text.clear();
+    }
+
+    fn add(&mut self, name: &'static str, value: std::fmt::Arguments<'_>) {
+        self.text.write_fmt(value).expect("writing to a string cannot fail");
+        self.names.push((name, self.text.len()));
+    }
+
+    fn with<R>(&self, use_headers: impl FnOnce(&[RecordHeader<'_>]) -> R) -> R {
+        let mut start = 0;
+        let headers: Vec<RecordHeader<'_>> = self
+            .names
+            .iter()
+            .map(|(name, end)| {
+                let value = &self.text.as_bytes()[start..*end];
+                start = *end;
+                RecordHeader { key: name.as_bytes(), value: Some(value) }
+            })
+            .collect();
+        use_headers(&headers)
+    }
+}
+
+fn add_owner(headers: &mut HeaderText, owner: Owner) {
+    match owner {
+        Owner::Persistent => {}
+        Owner::Session(id) => headers.add("owner", format_args!("{id}")),
+        Owner::Container => headers.add("owner", format_args!("container")),
+        Owner::Ttl(ttl_ms) => headers.add("owner", format_args!("ttl:{ttl_ms}")),
+    }
+}
+
+fn add_acl(headers: &mut HeaderText, acl: &AclList) {
+    if !acl.is_open() {
+        headers.add("acl", format_args!("{}", AclText(acl)));
+    }
+}
+
+/// The record's value for a znode's data: a null value would be a tombstone, so null data is an empty value and a header.
+fn value_of(data: &Option<Bytes>, headers: &mut HeaderText) -> Bytes {
+    match data {
+        Some(data) => data.clone(),
+        None => {
+            headers.add("data", format_args!("null"));
+            Bytes::new()
+        }
+    }
+}
+
+fn session_key(id: SessionId) -> String {
+    format!("{SESSION_KEY}{id}")
+}
+
+fn session_value(timeout_ms: i32, digest: &PasswordDigest) -> Bytes {
+    let mut text = format!("timeout={timeout_ms},password-sha256=");
+    for byte in digest {
+        write!(text, "{byte:02x}").expect("writing to a string cannot fail");
+    }
+    Bytes::from(text)
+}
+
+fn parse_session(text: &str) -> Result<SessionId, String> {
+    text.strip_prefix("0x")
+        .and_then(|digits| u64::from_str_radix(digits, 16).ok())
+        .map(|id| SessionId(id as i64))
+        .ok_or_else(|| format!("{text:?} is no session id"))
+}
+
+/// `scheme:id:perms` entries with `,` between them; `,` and `\` of an id are escaped with `\`.
+struct AclText<'a>(&'a AclList);
+
+impl std::fmt::Display for AclText<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (index, acl) in self.0.entries().iter().enumerate() {
+            if index > 0 {
+                f.write_char(',')?;
+            }
+            write!(f, "{}:", acl.id.scheme)?;
+            for letter in acl.id.id.chars() {
+                if matches!(letter, ',' | '\\') {
+                    f.write_char('\\')?;
+                }
+                f.write_char(letter)?;
+            }
+            write!(f, ":{}", acl.perms)?;
+        }
+        Ok(())
+    }
+}
+
+fn parse_acl(text: &str) -> Result<AclList, String> {
+    let mut entries = Vec::new();
+    let mut entry = String::new();
+    let mut letters = text.chars();
+    loop {
+        match letters.next() {
+            Some('\\') => entry.extend(letters.next()),
+            Some(',') => entries.push(parse_acl_entry(&std::mem::take(&mut entry))?),
+            Some(letter) => entry.push(letter),
+            None => {
+                entries.push(parse_acl_entry(&entry)?);
+                return Ok(AclList::from(entries));
+            }
+        }
+    }
+}
+
+fn parse_acl_entry(text: &str) -> Result<Acl, String> {
+    let parts = text.split_once(':').and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once(':')?)));
+    let (scheme, (id, perms)) = parts.ok_or_else(|| format!("{text:?} is no ACL entry"))?;
+    let perms: Perms = perms.parse().map_err(|error| format!("{text:?} is no ACL entry: {error}"))?;
+    Ok(Acl::new(perms, scheme, id))
+}
+
+/// The parts of a record, as text where they must be text.
+struct Fields<'a> {
+    offset: i64,
+    key: &'a str,
+    value: Option<&'a [u8]>,
+    op: &'a str,
+    session: Option<&'a str>,
+    acl: Option<&'a str>,
+    owner: Option<&'a str>,
+    version: Option<&'a str>,
+    stat: Option<&'a str>,
+    null_data: bool,
+}
+
+impl<'a> Fields<'a> {
+    fn of(record: &RecordView<'a>) -> Result<Fields<'a>, RecordFault> {
+        let fault = |what: &str| RecordFault { offset: record.offset, what: what.to_owned() };
+        let text = |bytes: &'a [u8]| std::str::from_utf8(bytes).map_err(|_| fault("a text is not UTF-8"));
+        let mut fields = Fields {
+            offset: record.offset,
+            key: text(record.key.ok_or_else(|| fault("the key is missing"))?)?,
+            value: record.value,
+            op: "",
+            session: None,
+            acl: None,
+            owner: None,
+            version: None,
+            stat: None,
+            null_data: false,
+        };
+        for header in record.headers() {
+            let value = text(header.value.unwrap_or_default())?;
+            match header.key {
+                b"op" => fields.op = value,
+                b"session" => fields.session = Some(value),
+                b"acl" => fields.acl = Some(value),
+                b"owner" => fields.owner = Some(value),
+                b"version" => fields.version = Some(value),
+                b"stat" => fields.stat = Some(value),
+                b"data" => fields.null_data = value == "null",
+                // Newer versions may say more; what they say must not be needed to apply the change.
+                _ => {}
+            }
+        }
+        Ok(fields)
+    }
+
+    fn fault(&self, what: String) -> RecordFault {
+        RecordFault { offset: self.offset, what }
+    }
+
+    fn change(&self) -> Result<Change, RecordFault> {
+        Ok(match self.op {
+            "create" => Change::Create {
+                path: self.path()?,
+                data: self.data(),
+                acl: self.acl()?,
+                owner: self.owner()?,
+            },
+            "set" => Change::SetData { path: self.path()?, data: self.data(), version: self.version()? },
+            "setacl" => Change::SetAcl {
+                path: self.path()?,
+                acl: self.acl()?,
+                aversion: self.version()?,
+                data: self.data(),
+                mzxid: self.stat()?.mzxid,
+            },
+            "usage" => Change::SetUsage {
+                path: self.path()?,
+                data: self.data().unwrap_or_default(),
+                mzxid: self.stat()?.mzxid,
+            },
+            "delete" => Change::Delete { path: self.path()? },
+            "open" => {
+                let (timeout_ms, password_sha256) = self.session_value()?;
+                Change::OpenSession { id: self.session_id()?, timeout_ms, password_sha256 }
+            }
+            "close" => Change::CloseSession { id: self.session_id()? },
+            other => return Err(self.fault(format!("{other:?} is no operation that this version knows"))),
+        })
+    }
+
+    fn path(&self) -> Result<Arc<str>, RecordFault> {
+        if !self.key.starts_with('/') {
+            return Err(self.fault(format!("{:?} is no path", self.key)));
+        }
+        Ok(Arc::from(self.key))
+    }
+
+    fn data(&self) -> Option<Bytes> {
+        if self.null_data { None } else { self.value.map(Bytes::copy_from_slice) }
+    }
+
+    fn acl(&self) -> Result<AclList, RecordFault> {
+        match self.acl {
+            None => Ok(AclList::open()),
+            Some(text) => parse_acl(text).map_err(|what| self.fault(what)),
+        }
+    }
+
+    fn owner(&self) -> Result<Owner, RecordFault> {
+        match self.owner {
+            None => Ok(Owner::Persistent),
+            Some("container") => Ok(Owner::Container),
+            Some(text) => match text.strip_prefix("ttl:") {
+                Some(ttl) => {
+                    ttl.parse().map(Owner::Ttl).map_err(|_| self.fault(format!("{text:?} is no TTL")))
+                }
+                None => parse_session(text).map(Owner::Session).map_err(|what| self.fault(what)),
+            },
+        }
+    }
+
+    fn version(&self) -> Result<i32, RecordFault> {
+        let version = self.version.and_then(|text| text.parse().ok());
+        version.ok_or_else(|| self.fault("the version header is missing or no number".to_owned()))
+    }
+
+    fn stat(&self) -> Result<RawStat, RecordFault> {
+        let text = self.stat.ok_or_else(|| self.fault("the stat header is missing".to_owned()))?;
+        let mut stat = RawStat::default();
+        for part in text.split(',') {
+            let pair =
+                part.split_once('=').and_then(|(name, value)| Some((name, value.parse::<i64>().ok()?)));
+            let (name, value) = pair.ok_or_else(|| self.fault(format!("{part:?} is no part of a stat")))?;
+            match name {
+                "czxid" => stat.czxid = Zxid(value),
+                "mzxid" => stat.mzxid = Zxid(value),
+                "pzxid" => stat.pzxid = Zxid(value),
+                "ctime" => stat.ctime_ms = value,
+                "mtime" => stat.mtime_ms = value,
+                "version" => stat.version = value as i32,
+                "cversion" => stat.cversion = value as i32,
+                "aversion" => stat.aversion = value as i32,
+                _ => return Err(self.fault(format!("{name:?} is no part of a stat"))),
+            }
+        }
+        Ok(stat)
+    }
+
+    fn session_id(&self) -> Result<SessionId, RecordFault> {
+        let text = self.key.strip_prefix(SESSION_KEY).unwrap_or_default();
+        parse_session(text).map_err(|what| self.fault(what))
+    }
+
+    fn session_value(&self) -> Result<(i32, PasswordDigest), RecordFault> {
+        let value = self.value.and_then(|value| std::str::from_utf8(value).ok()).unwrap_or_default();
+        parse_session_value(value).ok_or_else(|| self.fault(format!("{value:?} describes no session")))
+    }
+}
+
+fn parse_session_value(value: &str) -> Option<(i32, PasswordDigest)> {
+    let (timeout, digest) = value.strip_prefix("timeout=")?.split_once(",password-sha256=")?;
+    if digest.len() != 64 || !digest.is_ascii() {
+        return None;
+    }
+    let mut bytes = [0; 32];
+    for (index, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&digest[2 * index..2 * index + 2], 16).ok()?;
+    }
+    Some((timeout.parse().ok()?, bytes))
+}

@@ -1,0 +1,159 @@
+//! Which sessions live, until when, and which connection each is attached to.
+//!
+//! Invariants: a session is here exactly while the tree has it; expiry only proposes a closeSession, so that a session ends
+//! by a transaction and never by a clock alone; being alive costs a connection one atomic store per packet, the expiry
+//! scan looks at a session once per its timeout and not at all between.
+use crate::subscriber::{Closed, Subscriber};
+use crate::watches::WatcherId;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tree::SessionId;
+
+/// When a session was last heard of; shared between its connection and the tracker.
+#[derive(Debug)]
+pub(crate) struct Pulse(AtomicU64);
+
+impl Pulse {
+    /// Says that the session was heard of now (monotonic milliseconds).
+    pub(crate) fn touch(&self, now_ms: u64) {
+        self.0.fetch_max(now_ms, Ordering::Relaxed);
+    }
+}
+
+/// The connection that a session is attached to.
+#[derive(Clone)]
+pub(crate) struct Attachment {
+    /// Its place in the watch table.
+    pub(crate) watcher: WatcherId,
+    /// Where events and the end go.
+    pub(crate) subscriber: Arc<dyn Subscriber>,
+}
+
+struct Tracked {
+    timeout_ms: u64,
+    /// The bucket in which the session is looked at next.
+    bucket_ms: u64,
+    pulse: Arc<Pulse>,
+    attachment: Option<Attachment>,
+    closing: bool,
+}
+
+/// The tracker.
+pub(crate) struct Sessions {
+    tick_ms: u64,
+    tracked: HashMap<SessionId, Tracked>,
+    buckets: BTreeMap<u64, Vec<SessionId>>,
+}
+
+impl Sessions {
+    /// An empty tracker that expires sessions at multiples of the tick.
+    pub(crate) fn new(tick_ms: u64) -> Sessions {
+        Sessions { tick_ms: tick_ms.max(1), tracked: HashMap::new(), buckets: BTreeMap::new() }
+    }
+
+    /// Begins to track a session, giving it its full timeout from now on.
+    pub(crate) fn track(&mut self, id: SessionId, timeout_ms: u64, now_ms: u64) {
+        let bucket_ms = self.bucket(now_ms + timeout_ms);
+        let pulse = Arc::new(Pulse(AtomicU64::new(now_ms)));
+        let tracked = Tracked { timeout_ms, bucket_ms, pulse, attachment: None, closing: false };
+        if self.tracked.insert(id, tracked).is_none() {
+            self.buckets.entry(bucket_ms).or_default().push(id);
+        }
+    }
+
+    /// Attaches a connection to a session and returns the session's pulse and the connection that had it before.
+    /// `None` if the session is unknown or closing.
+    pub(crate) fn attach(
+        &mut self,
+        id: SessionId,
+        to: Attachment,
+        now_ms: u64,
+    ) -> Option<(Arc<Pulse>, Option<Attachment>)> {
+        let tracked = self.tracked.get_mut(&id).filter(|tracked| !tracked.closing)?;
+        tracked.pulse.touch(now_ms);
+        Some((tracked.pulse.clone(), tracked.attachment.replace(to)))
+    }
+
+    /// Forgets the connection, if the session is still attached to it.
+    pub(crate) fn detach(&mut self, id: SessionId, watcher: WatcherId) {
+        if let Some(tracked) = self.tracked.get_mut(&id)
+            && tracked.attachment.as_ref().is_some_and(|attachment| attachment.watcher == watcher)
+        {
+            tracked.attachment = None;
+        }
+    }
+
+    /// Whether the session is attached to this very connection.
+    pub(crate) fn is_attached(&self, id: SessionId, watcher: WatcherId) -> bool {
+        self.tracked
+            .get(&id)
+            .and_then(|tracked| tracked.attachment.as_ref())
+            .is_some_and(|attachment| attachment.watcher == watcher)
+    }
+
+    /// Says that a closeSession is proposed: the session takes no connection any more.
+    pub(crate) fn mark_closing(&mut self, id: SessionId) {
+        if let Some(tracked) = self.tracked.get_mut(&id) {
+            tracked.closing = true;
+        }
+    }
+
+    /// Forgets an ended session and tells its connection.
+    pub(crate) fn end(&mut self, id: SessionId) -> Option<Attachment> {
+        let tracked = self.tracked.remove(&id)?;
+        if let Some(ids) = self.buckets.get_mut(&tracked.bucket_ms) {
+            ids.retain(|other| *other != id);
+            if ids.is_empty() {
+                self.buckets.remove(&tracked.bucket_ms);
+            }
+        }
+        if let Some(attachment) = &tracked.attachment {
+            attachment.subscriber.closed(Closed::SessionEnded);
+        }
+        tracked.attachment
+    }
+
+    /// The sessions whose time is up; they are marked as closing. Those that were heard of are put into a later bucket.
+    pub(crate) fn expired(&mut self, now_ms: u64) -> Vec<SessionId> {
+        let mut expired = Vec::new();
+        while let Some(entry) = self.buckets.first_entry()
+            && *entry.key() <= now_ms
+        {
+            for id in entry.remove() {
+                let Some(tracked) = self.tracked.get_mut(&id) else { continue };
+                let deadline = tracked.pulse.0.load(Ordering::Relaxed) + tracked.timeout_ms;
+                let bucket_ms = (deadline / self.tick_ms + 1) * self.tick_ms;
+                if bucket_ms <= now_ms && !tracked.closing {
+                    tracked.closing = true;
+                    expired.push(id);
+                }
+                // A closing session stays known until its transaction is applied; it is looked at again in case that
+                // the proposal was lost with a leadership.
+                let next = bucket_ms.max(now_ms + self.tick_ms);
+                tracked.bucket_ms = next;
+                self.buckets.entry(next).or_default().push(id);
+            }
+        }
+        expired
+    }
+
+    /// How many sessions are tracked.
+    pub(crate) fn count(&self) -> usize {
+        self.tracked.len()
+    }
+
+    /// Session ids by the time of their bucket (`dump`).
+    pub(crate) fn by_expiry(&self) -> impl Iterator<Item = (u64, &[SessionId])> {
+        self.buckets.iter().map(|(at, ids)| (*at, ids.as_slice()))
+    }
+
+    /// Every attached connection, to tell them that the node stops.
+    pub(crate) fn attachments(&self) -> impl Iterator<Item = &Attachment> {
+        self.tracked.values().filter_map(|tracked| tracked.attachment.as_ref())
+    }
+
+    fn bucket(&self, at_ms: u64) -> u64 {
+        (at_ms / self.tick_ms + 1) * self.tick_ms
+    }
+}

@@ -1,0 +1,320 @@
+//! Snapshots: the compacted head of `__znodes` as of an offset, a file of ordinary record batches.
+//!
+//! Invariants: a file under its final name is whole (it is written beside, flushed, then renamed) and says in its first batch
+//! how many records it holds; its records lie in offset order, so that it can be served as the head of the topic; a
+//! znode or session occurs once, at the offset of its last change.
+use crate::records::{SnapshotRecord, append_node, append_session, decode_snapshot_record};
+use base::{Disk, File, OpenMode};
+use bytes::{Bytes, BytesMut};
+use log::header::HEADER_SIZE;
+use log::{Batch, BatchBuilder, BatchHeader, RecordHeader, Scratch};
+use quorum::LogOffset;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tree::{Image, Zxid};
+
+/// The ending of snapshot files, KRaft's.
+const SUFFIX: &str = ".checkpoint";
+/// The ending while one is being written.
+const PART_SUFFIX: &str = ".checkpoint.part";
+/// A batch of a snapshot is closed at this size, which is also how finely the head can be read.
+const BATCH_BYTES: usize = 64 << 10;
+/// How many bytes are read at once when a snapshot is loaded.
+const LOAD_BYTES: usize = 4 << 20;
+/// A batch of a snapshot can't be larger than its last record allows: the largest znode and some headers.
+const BATCH_BYTES_MAX: usize = 256 << 20;
+/// Control record type of the first batch (`SnapshotHeader`).
+const SNAPSHOT_HEADER: i16 = 3;
+
+/// Where a batch of the file lies.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    last_offset: i64,
+    position: u64,
+    size: u32,
+}
+
+/// What the first batch of a snapshot says of the rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Summary {
+    /// How many znodes and sessions there are.
+    pub(crate) records: u64,
+    /// The last transaction that is in it.
+    pub(crate) last_zxid: Zxid,
+    /// When it was begun, milliseconds since 1970.
+    pub(crate) time_ms: i64,
+}
+
+/// A whole snapshot that can be read.
+pub(crate) struct SnapshotFile {
+    /// As of where: the first offset that is not in it, and the epoch of the entry before.
+    pub(crate) end: LogOffset,
+    /// The file's path.
+    pub(crate) path: PathBuf,
+    /// The last transaction that is in it.
+    pub(crate) last_zxid: Zxid,
+    /// Its size in bytes.
+    pub(crate) size: u64,
+    file: Arc<dyn File>,
+    places: Vec<Place>,
+}
+
+impl SnapshotFile {
+    /// Opens a snapshot, checks all of it, and hands every record to `visit`.
+    pub(crate) fn load(
+        disk: &dyn Disk,
+        path: &Path,
+        mut visit: impl FnMut(SnapshotRecord) -> io::Result<()>,
+    ) -> io::Result<SnapshotFile> {
+        let end = parse_name(path).ok_or_else(|| invalid(path, "its name is no snapshot's"))?;
+        let file = disk.open(path, OpenMode::Read)?;
+        let size = file.length()?;
+        let mut snapshot = SnapshotFile {
+            end,
+            path: path.to_owned(),
+            last_zxid: Zxid::NONE,
+            size,
+            file,
+            places: Vec::new(),
+        };
+        let mut scratch = Scratch::new();
+        let mut declared = None;
+        let mut found = 0_u64;
+        snapshot.scan(|batch| {
+            if batch.header().is_control() {
+                declared = Some(
+                    declared_summary(batch, &mut scratch)
+                        .ok_or_else(|| invalid(path, "its header is damaged"))?,
+                );
+                return Ok(());
+            }
+            for record in batch.records(&mut scratch).map_err(|fault| invalid(path, &fault.to_string()))? {
+                let record = record.map_err(|fault| invalid(path, &fault.to_string()))?;
+                found += 1;
+                visit(decode_snapshot_record(&record).map_err(|fault| invalid(path, &fault.to_string()))?)?;
+            }
+            Ok(())
+        })?;
+        match declared {
+            Some(summary) if summary.records == found => {
+                snapshot.last_zxid = summary.last_zxid;
+                Ok(snapshot)
+            }
+            _ => Err(invalid(path, &format!("it holds {found} records, its header says {declared:?}"))),
+        }
+    }
+
+    /// Reads all batches in order, checking lengths and CRCs, and notes where each lies.
+    fn scan(&mut self, mut visit: impl FnMut(&Batch) -> io::Result<()>) -> io::Result<()> {
+        let mut position = 0;
+        let mut buffer = BytesMut::new();
+        let mut filled_to = 0;
+        while position < self.size {
+            let needed = match buffer.first_chunk::<HEADER_SIZE>() {
+                Some(head) => BatchHeader::parse_head(head)
+                    .map_err(|fault| invalid(&self.path, &fault.to_string()))?
+                    .size(),
+                None => HEADER_SIZE,
+            };
+            if needed > BATCH_BYTES_MAX {
+                return Err(invalid(&self.path, "a batch is larger than any can be"));
+            }
+            if buffer.len() < needed {
+                let more = LOAD_BYTES.max(needed - buffer.len()).min((self.size - filled_to) as usize);
+                if more == 0 {
+                    return Err(invalid(&self.path, "it ends in the middle of a batch"));
+                }
+                let start = buffer.len();
+                buffer.resize(start + more, 0);
+                self.file.read_exact_at(&mut buffer[start..], filled_to)?;
+                filled_to += more as u64;
+                continue;
+            }
+            let bytes: Bytes = buffer.split_to(needed).freeze();
+            let batch = Batch::parse_one(&bytes).map_err(|fault| invalid(&self.path, &fault.to_string()))?;
+            if !batch.crc_is_valid() {
+                return Err(invalid(&self.path, &format!("the batch at byte {position} has a wrong CRC")));
+            }
+            visit(&batch)?;
+            let place = Place { last_offset: batch.header().last_offset(), position, size: needed as u32 };
+            self.places.push(place);
+            position += needed as u64;
+        }
+        Ok(())
+    }
+
+    /// Whole batches from the one that holds the first record at or after `offset` on; `None` at the end of the head.
+    pub(crate) fn read(
+        &self,
+        offset: i64,
+        max_bytes: usize,
+        at_least_one: bool,
+    ) -> io::Result<Option<Bytes>> {
+        let first = self.places.partition_point(|place| place.last_offset < offset);
+        let Some(start) = self.places.get(first) else { return Ok(None) };
+        let mut length = 0;
+        for (index, place) in self.places[first..].iter().enumerate() {
+            let grown = length + place.size as usize;
+            if grown > max_bytes && !(index == 0 && at_least_one) {
+                break;
+            }
+            length = grown;
+        }
+        let mut content = BytesMut::zeroed(length);
+        self.file.read_exact_at(&mut content, start.position)?;
+        Ok(Some(content.freeze()))
+    }
+}
+
+/// Writes one snapshot.
+pub(crate) struct SnapshotWriter<'a> {
+    disk: &'a dyn Disk,
+    end: LogOffset,
+    path: PathBuf,
+    part: PathBuf,
+    file: Arc<dyn File>,
+    position: u64,
+    places: Vec<Place>,
+    builder: Option<(i64, BatchBuilder)>,
+    summary: Summary,
+}
+
+impl<'a> SnapshotWriter<'a> {
+    /// Begins a snapshot in `dir`, as of `end`.
+    pub(crate) fn create(
+        disk: &'a dyn Disk,
+        dir: &Path,
+        end: LogOffset,
+        summary: &Summary,
+    ) -> io::Result<SnapshotWriter<'a>> {
+        let stem = format!("{:020}-{:010}", end.offset, end.epoch);
+        let part = dir.join(format!("{stem}{PART_SUFFIX}"));
+        let file = disk.open(&part, OpenMode::Truncate)?;
+        let path = dir.join(format!("{stem}{SUFFIX}"));
+        let mut writer = SnapshotWriter {
+            disk,
+            end,
+            path,
+            part,
+            file,
+            position: 0,
+            places: Vec::new(),
+            builder: None,
+            summary: *summary,
+        };
+        writer.write_header()?;
+        Ok(writer)
+    }
+
+    /// The first batch: offset 0 is never a znode's, because a log begins with its first leader's control batch.
+    fn write_header(&mut self) -> io::Result<()> {
+        let Summary { records, last_zxid, time_ms } = self.summary;
+        let (records, last_zxid) = (records.to_string(), last_zxid.to_string());
+        let headers = [
+            RecordHeader { key: b"records", value: Some(records.as_bytes()) },
+            RecordHeader { key: b"zxid", value: Some(last_zxid.as_bytes()) },
+        ];
+        let mut key = [0; 4];
+        key[2..].copy_from_slice(&SNAPSHOT_HEADER.to_be_bytes());
+        // SnapshotHeaderRecord version 0: its version, the last contained timestamp, no tagged fields.
+        let mut value = [0; 11];
+        value[2..10].copy_from_slice(&time_ms.to_be_bytes());
+        let mut builder = BatchBuilder::new(0).leader_epoch(self.end.epoch).control();
+        builder.append(time_ms, Some(&key), Some(&value), &headers).map_err(io::Error::other)?;
+        self.write(builder)
+    }
+
+    /// Adds the next record; offsets must rise.
+    pub(crate) fn add(&mut self, image: &Image) -> io::Result<()> {
+        let offset = image.last_offset();
+        // A batch can't span more offsets than its deltas can count.
+        let fits = |(base, builder): &(i64, BatchBuilder)| {
+            builder.size() < BATCH_BYTES && offset - base <= i64::from(i32::MAX)
+        };
+        if !self.builder.as_ref().is_some_and(fits) {
+            self.close_batch()?;
+        }
+        let epoch = self.end.epoch;
+        let (_, builder) =
+            self.builder.get_or_insert_with(|| (offset, BatchBuilder::new(offset).leader_epoch(epoch)));
+        match image {
+            Image::Node(node) => append_node(builder, node),
+            Image::Session(session) => append_session(builder, session, self.summary.time_ms),
+        }
+        .map_err(io::Error::other)
+    }
+
+    fn close_batch(&mut self) -> io::Result<()> {
+        match self.builder.take() {
+            Some((_, builder)) => self.write(builder),
+            None => Ok(()),
+        }
+    }
+
+    fn write(&mut self, builder: BatchBuilder) -> io::Result<()> {
+        let batch = builder.build().map_err(io::Error::other)?;
+        let slices = [io::IoSlice::new(batch.head()), io::IoSlice::new(batch.body())];
+        self.file.write_all_vectored_at(&slices, self.position)?;
+        let size = batch.size() as u32;
+        self.places.push(Place { last_offset: batch.header().last_offset(), position: self.position, size });
+        self.position += u64::from(size);
+        Ok(())
+    }
+
+    /// Makes the snapshot whole and durable under its final name.
+    pub(crate) fn finish(mut self) -> io::Result<SnapshotFile> {
+        self.close_batch()?;
+        self.file.sync_data()?;
+        self.disk.rename(&self.part, &self.path)?;
+        if let Some(parent) = self.path.parent() {
+            self.disk.sync_dir(parent)?;
+        }
+        Ok(SnapshotFile {
+            end: self.end,
+            path: self.path,
+            last_zxid: self.summary.last_zxid,
+            size: self.position,
+            file: self.file,
+            places: self.places,
+        })
+    }
+}
+
+/// The whole snapshots of a folder, newest first; unfinished ones of an earlier run are removed.
+pub(crate) fn list(disk: &dyn Disk, dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in disk.read_dir(dir)? {
+        let name = entry.path.to_string_lossy();
+        if name.ends_with(PART_SUFFIX) {
+            disk.remove_file(&entry.path)?;
+        } else if parse_name(&entry.path).is_some() {
+            found.push(entry.path);
+        }
+    }
+    found.reverse();
+    Ok(found)
+}
+
+/// The end of a snapshot as its file's name says.
+fn parse_name(path: &Path) -> Option<LogOffset> {
+    let stem = path.file_name()?.to_str()?.strip_suffix(SUFFIX)?;
+    let (offset, epoch) = stem.split_once('-')?;
+    if offset.len() != 20 || epoch.len() != 10 {
+        return None;
+    }
+    Some(LogOffset::new(offset.parse().ok()?, epoch.parse().ok()?))
+}
+
+/// What a snapshot's first batch declares.
+fn declared_summary(batch: &Batch, scratch: &mut Scratch) -> Option<Summary> {
+    let record = batch.records(scratch).ok()?.next()?.ok()?;
+    let records = std::str::from_utf8(record.header(b"records")??).ok()?.parse().ok()?;
+    let zxid = std::str::from_utf8(record.header(b"zxid")??).ok()?.strip_prefix("0x")?;
+    let last_zxid = Zxid(i64::from_str_radix(zxid, 16).ok()?);
+    Some(Summary { records, last_zxid, time_ms: record.timestamp })
+}
+
+fn invalid(path: &Path, what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("snapshot {}: {what}", path.display()))
+}

@@ -1,0 +1,257 @@
+//! The second seam: the log of znode transactions, as the ensemble uses it. Embedded, it is a partition log with snapshots beside it.
+//!
+//! Invariants: the log never starts behind the newest snapshot's end, so that head and tail always join; only whole segments
+//! below the oldest kept snapshot are removed; readers below the log's start are served from that snapshot.
+use crate::records::SnapshotRecord;
+use crate::snapshot::{self, SnapshotFile, SnapshotWriter, Summary};
+use base::World;
+use bytes::Bytes;
+use log::{
+    Batch, CleanupPolicy, Log, LogConfig, LogError, LogOptions, ReadLimits, TailBudget, TopicPartition,
+};
+use parking_lot::RwLock;
+use quorum::{LogOffset, LogView};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tree::Zxid;
+
+/// How much of the tail is kept in memory for readers.
+const TAIL_CACHE_BYTES: u64 = 8 << 20;
+/// The folder of the topic's only partition.
+const FOLDER: &str = "__znodes-0";
+
+/// The log and its snapshots.
+pub(crate) struct ZnodeLog {
+    world: World,
+    dir: PathBuf,
+    log: Log,
+    /// Oldest first.
+    snapshots: RwLock<Vec<Arc<SnapshotFile>>>,
+}
+
+impl ZnodeLog {
+    /// Opens the log below `dir` and hands the newest whole snapshot's records to `visit`.
+    pub(crate) fn open(
+        world: World,
+        dir: &Path,
+        segment_bytes: u32,
+        clean_shutdown: bool,
+        mut visit: impl FnMut(SnapshotRecord) -> io::Result<()>,
+    ) -> io::Result<ZnodeLog> {
+        let dir = dir.join(FOLDER);
+        world.disk.create_dir_all(&dir)?;
+        let mut paths = snapshot::list(&*world.disk, &dir)?.into_iter();
+        let mut snapshots = Vec::new();
+        if let Some(newest) = paths.next() {
+            // A snapshot is whole once it has its name; one that can't be read means that the disk lost what it had
+            // flushed, and going on with less would silently lose acknowledged changes.
+            snapshots.push(Arc::new(SnapshotFile::load(&*world.disk, &newest, &mut visit)?));
+        }
+        for path in paths {
+            snapshots.push(Arc::new(SnapshotFile::load(&*world.disk, &path, |_| Ok(()))?));
+        }
+        snapshots.reverse();
+        let end = snapshots.last().map_or(LogOffset::default(), |snapshot| snapshot.end);
+        let log = Log::open(LogOptions {
+            world: world.clone(),
+            dir: dir.clone(),
+            partition: TopicPartition::new(crate::ZNODES_TOPIC, 0),
+            config: log_config(segment_bytes),
+            clean_shutdown,
+            recovery_point: end.offset,
+            log_start_offset: 0,
+            high_watermark: 0,
+            tail: TailBudget::new(TAIL_CACHE_BYTES, TAIL_CACHE_BYTES),
+        })
+        .map_err(io::Error::other)?;
+        if log.log_end_offset() < end.offset {
+            log.truncate_fully_and_start_at(end.offset).map_err(io::Error::other)?;
+        }
+        if log.log_start_offset() > end.offset {
+            let message = format!(
+                "__znodes starts at offset {} but its newest snapshot ends at {}; the part between is missing",
+                log.log_start_offset(),
+                end.offset
+            );
+            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+        }
+        log.flush().map_err(io::Error::other)?;
+        Ok(ZnodeLog { world, dir, log, snapshots: RwLock::new(snapshots) })
+    }
+
+    /// The folder.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Appends batches that carry their offsets; not flushed yet.
+    pub(crate) fn append(&self, batches: &[Batch]) -> Result<(), LogError> {
+        self.log.append_with_offsets(batches).map(|_| ())
+    }
+
+    /// Makes durable what is appended.
+    pub(crate) fn flush(&self) -> Result<(), LogError> {
+        self.log.flush().map(|_| ())
+    }
+
+    /// Where the next batch goes.
+    pub(crate) fn end(&self) -> i64 {
+        self.log.log_end_offset()
+    }
+
+    /// Everything below this offset survives a crash.
+    pub(crate) fn flushed(&self) -> i64 {
+        self.log.flushed_offset()
+    }
+
+    /// Notes what is committed.
+    pub(crate) fn set_high_watermark(&self, offset: i64) {
+        self.log.advance_high_watermark(offset);
+    }
+
+    /// Completes the files, so that the next start can trust them.
+    pub(crate) fn close(&self) -> Result<(), LogError> {
+        self.log.close()
+    }
+
+    /// Bytes on the disk.
+    pub(crate) fn size(&self) -> u64 {
+        let snapshots: u64 = self.snapshots.read().iter().map(|snapshot| snapshot.size).sum();
+        self.log.size() + snapshots
+    }
+
+    /// Reads batches of the tail from `from` on, none at or behind `to`.
+    pub(crate) fn read_tail(&self, from: i64, to: i64, max_bytes: usize) -> Result<Vec<Bytes>, LogError> {
+        let limits = ReadLimits { max_bytes, at_least_one: true, until: to };
+        Ok(self.log.read(from, limits)?.chunks)
+    }
+
+    /// Reads head, then tail: batches from the one that holds `offset` on, none at or behind `until`.
+    pub(crate) fn read(
+        &self,
+        offset: i64,
+        until: i64,
+        max_bytes: usize,
+        at_least_one: bool,
+    ) -> io::Result<Vec<Bytes>> {
+        let start = self.log.log_start_offset();
+        let mut from = offset;
+        if offset < start {
+            let head = self.snapshots.read().iter().find(|snapshot| snapshot.end.offset >= start).cloned();
+            let head = head.ok_or_else(|| io::Error::other("the head of __znodes is missing"))?;
+            if let Some(bytes) = head.read(offset, max_bytes, at_least_one)? {
+                return Ok(vec![bytes]);
+            }
+            from = head.end.offset;
+        }
+        let limits = ReadLimits { max_bytes, at_least_one, until };
+        self.log.read(from, limits).map(|data| data.chunks).map_err(io::Error::other)
+    }
+
+    /// The first offset that a reader can ask for. A head begins at 0, because it holds the oldest live znodes.
+    pub(crate) fn first_offset(&self) -> i64 {
+        if self.snapshots.read().is_empty() { self.log.log_start_offset() } else { 0 }
+    }
+
+    /// The first record at or after a time, by reading from the head on: (offset, timestamp).
+    pub(crate) fn offset_for_timestamp(&self, timestamp_ms: i64) -> io::Result<Option<(i64, i64)>> {
+        let found = self.log.offset_for_timestamp(timestamp_ms).map_err(io::Error::other)?;
+        Ok(found.map(|found| (found.offset, found.timestamp)))
+    }
+
+    /// The newest snapshot's end and its last transaction.
+    pub(crate) fn newest_snapshot_zxid(&self) -> Option<(i64, Zxid)> {
+        self.snapshots.read().last().map(|snapshot| (snapshot.end.offset, snapshot.last_zxid))
+    }
+
+    /// The newest snapshot's end.
+    pub(crate) fn newest_snapshot(&self) -> Option<LogOffset> {
+        self.snapshots.read().last().map(|snapshot| snapshot.end)
+    }
+
+    /// Begins to write a snapshot as of `end`.
+    pub(crate) fn begin_snapshot(&self, end: i64, summary: &Summary) -> io::Result<SnapshotWriter<'_>> {
+        let epoch = self.log.epoch_at(end - 1).or(self.newest_snapshot().map(|snapshot| snapshot.epoch));
+        let end = LogOffset::new(end, epoch.unwrap_or_default());
+        SnapshotWriter::create(&*self.world.disk, &self.dir, end, summary)
+    }
+
+    /// Adds a finished snapshot, keeps the newest `kept`, and removes the tail's segments that the oldest of these covers.
+    pub(crate) fn add_snapshot(&self, file: SnapshotFile, kept: usize) -> io::Result<()> {
+        let mut removed = Vec::new();
+        let oldest = {
+            let mut snapshots = self.snapshots.write();
+            snapshots.push(Arc::new(file));
+            let surplus = snapshots.len().saturating_sub(kept.max(1));
+            removed.extend(snapshots.drain(..surplus));
+            snapshots.first().map_or(0, |snapshot| snapshot.end.offset)
+        };
+        let bases = self.log.segment_offsets();
+        // The active segment stays; a segment may go when the next one begins at or below the oldest head's end.
+        let start = bases.into_iter().rev().find(|base| *base <= oldest).unwrap_or(0);
+        if start > self.log.log_start_offset() {
+            self.log.delete_records_before(start).map_err(io::Error::other)?;
+        }
+        // Readers that hold a removed snapshot go on with its open file.
+        for snapshot in removed {
+            self.world.disk.remove_file(&snapshot.path)?;
+        }
+        Ok(())
+    }
+
+    /// Removes files whose delay has passed.
+    pub(crate) fn remove_doomed_files(&self) -> Result<(), LogError> {
+        self.log.remove_doomed_files()
+    }
+}
+
+/// Nothing removes records of this topic but snapshots, and only the writer decides when to flush.
+fn log_config(segment_bytes: u32) -> LogConfig {
+    LogConfig {
+        segment_bytes: u64::from(segment_bytes),
+        segment_ms: i64::MAX,
+        retention_ms: -1,
+        retention_bytes: -1,
+        cleanup: CleanupPolicy { delete: false, compact: false },
+        max_message_bytes: u64::from(i32::MAX as u32),
+        ..LogConfig::default()
+    }
+}
+
+impl LogView for ZnodeLog {
+    fn start(&self) -> LogOffset {
+        let offset = self.log.log_start_offset();
+        let epoch = if offset == 0 {
+            0
+        } else {
+            self.log.epoch_at(offset - 1).or(self.log.epoch_at(offset)).unwrap_or(0)
+        };
+        LogOffset::new(offset, epoch)
+    }
+
+    fn end(&self) -> LogOffset {
+        let offset = self.log.log_end_offset();
+        let epoch = self.log.latest_epoch().or(self.newest_snapshot().map(|snapshot| snapshot.epoch));
+        LogOffset::new(offset, epoch.unwrap_or(0))
+    }
+
+    fn flushed(&self) -> i64 {
+        self.log.flushed_offset()
+    }
+
+    fn snapshot(&self) -> Option<LogOffset> {
+        self.newest_snapshot()
+    }
+
+    fn snapshot_size(&self, snapshot: LogOffset) -> Option<u64> {
+        self.snapshots.read().iter().find(|file| file.end == snapshot).map(|file| file.size)
+    }
+
+    fn end_offset_for_epoch(&self, epoch: i32) -> LogOffset {
+        match self.log.end_offset_for_epoch(epoch) {
+            (found, offset) if found >= 0 => LogOffset::new(offset, found),
+            _ => LogView::start(self),
+        }
+    }
+}
