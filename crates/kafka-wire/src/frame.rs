@@ -46,11 +46,7 @@ pub fn decode_response(api: ApiKey, version: i16, frame: Bytes) -> Result<(i32, 
 /// # Errors
 /// If the message does not fit the header's version, or a length does not fit the protocol.
 pub fn encode_request<M: Message>(header: &RequestHeader, message: &M) -> Result<Vec<Bytes>, EncodeError> {
-    let mut e = Encoder::new();
-    e.put(&[0; 4]);
-    header.encode(&mut e)?;
-    message.encode(&mut e, header.version)?;
-    e.finish_frame()
+    request_frame(header, |e| message.encode(e, header.version))
 }
 
 /// Encodes a response frame: size prefix, header, message, as chunks for one vectored write.
@@ -63,10 +59,52 @@ pub fn encode_response<M: Message>(
     correlation_id: i32,
     message: &M,
 ) -> Result<Vec<Bytes>, EncodeError> {
+    response_frame(api, version, correlation_id, |e| message.encode(e, version))
+}
+
+impl Request {
+    /// The request's frame, as [`encode_request`] makes it.
+    ///
+    /// # Errors
+    /// As of [`encode_request`].
+    pub fn to_frame(&self, header: &RequestHeader) -> Result<Vec<Bytes>, EncodeError> {
+        request_frame(header, |e| self.encode(e, header.version))
+    }
+}
+
+impl Response {
+    /// The response's frame, as [`encode_response`] makes it.
+    ///
+    /// # Errors
+    /// As of [`encode_response`].
+    pub fn to_frame(&self, version: i16, correlation_id: i32) -> Result<Vec<Bytes>, EncodeError> {
+        response_frame(self.api(), version, correlation_id, |e| self.encode(e, version))
+    }
+}
+
+/// A request frame around the body that `encode` writes.
+fn request_frame(
+    header: &RequestHeader,
+    encode: impl FnOnce(&mut Encoder) -> Result<(), EncodeError>,
+) -> Result<Vec<Bytes>, EncodeError> {
+    let mut e = Encoder::new();
+    e.put(&[0; 4]);
+    header.encode(&mut e)?;
+    encode(&mut e)?;
+    e.finish_frame()
+}
+
+/// A response frame around the body that `encode` writes.
+fn response_frame(
+    api: ApiKey,
+    version: i16,
+    correlation_id: i32,
+    encode: impl FnOnce(&mut Encoder) -> Result<(), EncodeError>,
+) -> Result<Vec<Bytes>, EncodeError> {
     let mut e = Encoder::new();
     e.put(&[0; 4]);
     encode_response_header(&mut e, api, version, correlation_id)?;
-    message.encode(&mut e, version)?;
+    encode(&mut e)?;
     e.finish_frame()
 }
 

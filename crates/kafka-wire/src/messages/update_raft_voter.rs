@@ -10,7 +10,7 @@ messages! {
         voter_id: i32 [0+];
         voter_directory_id: Uuid [0+];
         listeners: Vec<Listener> [0+];
-        k_raft_version_feature: KRaftVersionFeature [0+];
+        kraft_version_feature: KRaftVersionFeature [0+];
     }
 
     KRaftVersionFeature {

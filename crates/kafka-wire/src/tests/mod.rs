@@ -1,5 +1,7 @@
-//! Tests of the codec as a whole: against the crate kafka-protocol, against hostile input, and of single promises.
+//! Tests of the codec as a whole: against the crate kafka-protocol, against hostile input, against bytes that
+//! Kafka itself wrote, and of single promises.
 
+mod golden;
 mod hostile;
 mod promises;
 mod roundtrip;

@@ -122,6 +122,8 @@ fn request_frames_carry_size_header_and_body() {
     let frame = encode_request(&header, &request).unwrap().into_iter().collect::<Records>().to_bytes();
     let expected: &[u8] = b"\0\0\0\x12\0\x12\0\x03\xff\xff\xff\xfe\0\x02me\0\x02n\x02v\0";
     assert_eq!(frame, expected);
+    let same = Request::from(request.clone()).to_frame(&header).unwrap();
+    assert_eq!(same.into_iter().collect::<Records>(), Records::from(frame.clone()));
     let (read, mut d) = read_request(frame.slice(4..)).unwrap();
     assert_eq!(read, header);
     assert_eq!(Request::decode(read.api, read.version, &mut d).unwrap(), Request::from(request));
@@ -134,6 +136,8 @@ fn response_frames_come_back_with_their_correlation_id() {
         if let Response::Metadata(message) = sample_response(api, version, 8) {
             let frame = encode_response(api, version, 41, &message).unwrap();
             let frame = frame.into_iter().collect::<Records>().to_bytes();
+            let same = Response::from(message.clone()).to_frame(version, 41).unwrap();
+            assert_eq!(same.into_iter().collect::<Records>(), Records::from(frame.clone()));
             assert_eq!(frame[..4], (frame.len() as i32 - 4).to_be_bytes());
             assert_eq!(decode_response(api, version, frame.slice(4..)).unwrap(), (41, message.into()));
         }
