@@ -315,10 +315,10 @@ impl Quorum {
         for (peer, kind) in self.requests.expire(step.now) {
             self.on_failure(peer, kind, Failure::Lost, step);
         }
-        loop {
+        while !self.halted {
             let before = self.role_changes;
             self.poll(step);
-            if self.halted || before == self.role_changes {
+            if before == self.role_changes {
                 break;
             }
             assert!(

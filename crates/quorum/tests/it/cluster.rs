@@ -105,6 +105,8 @@ pub(crate) struct Cluster {
     sequence: u64,
     /// The requests that a node has taken and not answered yet: by its number for them, the node and who asked.
     askers: BTreeMap<u64, (i32, Asker)>,
+    /// Who asks for a vote in which epoch with those of them that do.
+    ballots: BTreeMap<u64, (ReplicaId, i32)>,
     next_entry: u64,
     /// How often what happened, so that a test can tell that it tested something.
     pub(crate) seen: BTreeMap<&'static str, u64>,
@@ -125,6 +127,7 @@ impl Cluster {
             items: BTreeMap::new(),
             sequence: 0,
             askers: BTreeMap::new(),
+            ballots: BTreeMap::new(),
             next_entry: 0,
             seen: BTreeMap::new(),
             trace: std::env::var_os("QUORUM_TRACE").is_some(),
@@ -385,6 +388,11 @@ impl Cluster {
             self.sequence += 1;
             let correlation = self.sequence;
             self.askers.insert(correlation, (to, asker));
+            if let Request::Vote(vote) = &request
+                && !vote.pre_vote
+            {
+                self.ballots.insert(correlation, (vote.candidate, vote.epoch));
+            }
             self.step(to, Event::Request { correlation, request }, Vec::new());
         } else if let (Asker::Node { id: from, generation, peer, correlation }, true) =
             (asker, self.weather.drop == 0 || self.random.one_in(2))
@@ -626,6 +634,14 @@ impl Cluster {
             Response::Vote(vote) => {
                 let durable = node.vote.unwrap_or_default().epoch.max(node.log.end().epoch);
                 assert!(vote.leader.epoch <= durable, "{id} tells an epoch that it may forget");
+                if let (Some((candidate, epoch)), true) = (self.ballots.remove(&number), vote.vote_granted) {
+                    let durable = node.vote.unwrap_or_default();
+                    assert_eq!(
+                        (durable.epoch, durable.voted_for),
+                        (epoch, Some(candidate)),
+                        "{id} may forget its vote"
+                    );
+                }
             }
             Response::Fetch(fetch) => {
                 if let Some(range) = &mut fetch.records {

@@ -1,6 +1,7 @@
 //! The tests of the core from outside: stories that can be read, and a simulated network with many seeds.
 
 mod cluster;
+mod follower;
 mod log;
 mod nonsense;
 mod oracle;

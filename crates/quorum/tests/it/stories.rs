@@ -209,15 +209,18 @@ fn entries_of_an_older_epoch_are_not_committed_by_counting_copies() {
 
 #[test]
 fn a_follower_learns_of_a_commit_at_once_and_not_with_its_next_fetch() {
-    let (mut cluster, leader) = settled(3, 3);
-    cluster.write(leader, 1);
-    let written_at = cluster.now;
-    let end = cluster.node(leader).log.end_offset();
-    cluster.run_until_holds(400, "every replica knows the commit", |cluster| {
-        cluster.nodes.keys().all(|id| quorum(cluster, *id).high_watermark() == end)
-    });
-    // Three hops of at most 10 ms, twice, and two flushes; a fetch may wait 500 ms.
-    assert!(cluster.now - written_at < 100, "{} ms", cluster.now - written_at);
+    let (mut cluster, leader) = settled(5, 5);
+    for _ in 0..20 {
+        cluster.write(leader, 1);
+        let written_at = cluster.now;
+        let end = cluster.node(leader).log.end_offset();
+        cluster.run_until_holds(400, "every replica knows the commit", |cluster| {
+            cluster.nodes.keys().all(|id| quorum(cluster, *id).high_watermark() == end)
+        });
+        // Two rounds of hops of at most 10 ms, and the flushes; a fetch may wait 500 ms.
+        assert!(cluster.now - written_at < 100, "{} ms", cluster.now - written_at);
+        cluster.run_for(100);
+    }
 }
 
 #[test]
