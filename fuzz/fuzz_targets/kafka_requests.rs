@@ -11,7 +11,9 @@ fuzz_target!(|input: &[u8]| {
     let versions = api.versions();
     let version = versions.min + i16::from(*version) % (versions.max - versions.min + 1);
 
-    let Ok(request) = Request::decode(api, version, &mut Decoder::new(Bytes::copy_from_slice(body))) else { return };
+    let Ok(request) = Request::decode(api, version, &mut Decoder::new(Bytes::copy_from_slice(body))) else {
+        return;
+    };
     let mut e = Encoder::new();
     request.encode(&mut e, version).expect("what was decoded fits its version");
     let bytes = e.finish().into_iter().collect::<Records>().to_bytes();

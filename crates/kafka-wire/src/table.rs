@@ -82,11 +82,11 @@ impl<F> Row<F> {
 /// }
 /// ```
 ///
-/// The part behind `Name` makes the structure a [`Message`]; nested structures leave it out. Of a row, everything behind
-/// the field's versions is optional. Versions are written as Kafka writes them: `3+`, `0-12`, `4` or `none`. A field's
-/// default is that of its Rust type (null for `Option`) unless the row names one. Tags ascend from row to row, since they
-/// are written in this order. `ignorable` lets encoding drop a value where the version lacks the field; without it that
-/// is an error.
+/// The part behind `Name` makes the structure a [`Message`]; nested structures leave it out. Of a row, everything
+/// behind the field's versions is optional. Versions are written as Kafka writes them: `3+`, `0-12`, `4` or `none`.
+/// A field's default is that of its Rust type (null for `Option`, also where Kafka's is an empty string or array)
+/// unless the row names one. Tags ascend from row to row, since they are written in this order. `ignorable` lets
+/// encoding drop a value where the version lacks the field; without it that is an error.
 macro_rules! messages {
     (@versions $min:literal +) => { $crate::Versions::from($min) };
     (@versions $min:literal - $max:literal) => { $crate::Versions::new($min, $max) };

@@ -1,5 +1,5 @@
-//! Keys and values of the topic `__consumer_offsets`, all in the version-prefixed form. A key's version says what it is:
-//! 0 and 1 an offset, 2 a group.
+//! Keys and values of the topic `__consumer_offsets`, all in the version-prefixed form. A key's version says
+//! what it is: 0 and 1 an offset, 2 a group.
 
 use crate::table::messages;
 use crate::{Bytes, Str, Uuid};

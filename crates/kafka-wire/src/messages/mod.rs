@@ -1,4 +1,5 @@
-//! The message tables, one file per API. Names and versions are Kafka 4.3's; `messages!` in `table.rs` explains the rows.
+//! The message tables, one file per API. Names and versions are Kafka 4.3's; `messages!` in `table.rs` explains
+//! the rows.
 //!
 //! The messages themselves are re-exported here; nested structures are found in the file of their API, under Kafka's
 //! name for them, with the message's name in front where request and response both have one of that name.

@@ -1,5 +1,5 @@
-//! Messages that the crate kafka-protocol does not know or gets wrong, against the bytes that the classes of Apache Kafka
-//! 4.3.1 write for the same values.
+//! Messages that the crate kafka-protocol does not know or gets wrong, against the bytes that the classes of
+//! Apache Kafka 4.3.1 write for the same values.
 
 use std::fmt::Debug;
 
