@@ -4,7 +4,7 @@ use kafka_wire::messages::control_records::{
     Endpoint, KRaftVersionFeature, LeaderChangeMessage, LeaderChangeMessageVoter, VotersRecord,
     VotersRecordVoter,
 };
-use kafka_wire::{Encoder, Message};
+use kafka_wire::Message;
 use quorum::{ControlRecord, Voter};
 
 /// Control record types (`ControlRecordType`).
@@ -44,7 +44,7 @@ fn voter_record(voter: &Voter) -> VotersRecordVoter {
         voter_id: voter.replica.id,
         voter_directory_id: voter.replica.directory,
         endpoints: voter.endpoints.iter().map(endpoint).collect(),
-        k_raft_version_feature: KRaftVersionFeature { min_supported_version: 0, max_supported_version: 1 },
+        kraft_version_feature: KRaftVersionFeature { min_supported_version: 0, max_supported_version: 1 },
     }
 }
 
@@ -57,7 +57,5 @@ fn key(record_type: i16) -> Bytes {
 }
 
 fn bytes_of<M: Message>(message: &M) -> Bytes {
-    let mut encoder = Encoder::new();
-    message.encode(&mut encoder, 0).expect("version 0 holds every field of a control record");
-    Bytes::from(encoder.finish().concat())
+    kafka_wire::encode_body(message, 0).expect("version 0 holds every field of a control record")
 }

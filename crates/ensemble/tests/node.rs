@@ -200,6 +200,7 @@ async fn a_session_ends_after_its_timeout_with_its_ephemerals_in_one_batch() {
     paths.sort();
     assert_eq!(paths, ["/x", "/y"]);
     assert_eq!(zxids[0], zxids[1]);
+    client.sync().await.unwrap();
     assert_eq!(seen.closed.lock().unwrap().as_slice(), [Closed::SessionEnded]);
     node.stop().await.unwrap();
 }
