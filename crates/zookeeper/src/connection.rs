@@ -1,0 +1,365 @@
+//! One client's connection as the rest of the server sees it: where watch events, answers and the end of its session arrive.
+//!
+//! Invariants: everything for the client goes through one buffer under one short mutex, in the order in which the tree hands it out;
+//! what arrives after the end is dropped; a client that doesn't read costs at most [`OUTPUT_BYTES_MAX`] and one reply.
+use crate::door::Door;
+use crate::reply;
+use crate::request::Asked;
+use crate::stats::{Answered, ConnectionStats};
+use bytes::BytesMut;
+use ensemble::{Closed, Subscriber, WatchEvent};
+use jute::ErrorCode;
+use parking_lot::Mutex;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use tokio::sync::Notify;
+use tree::{AuthId, SessionId};
+
+/// Unwritten output beyond which no further request of the connection is executed.
+pub(crate) const OUTPUT_PAUSE_BYTES: usize = 256 << 10;
+/// Unwritten output beyond which a watch event ends the connection: the client doesn't read. It may come back and set its
+/// watches again, which loses nothing.
+const OUTPUT_BYTES_MAX: usize = 16 << 20;
+
+/// How a connection stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// It is served.
+    Open,
+    /// It ends once what is in its buffer is written.
+    AfterOutput,
+    /// It ends at once.
+    Now,
+}
+
+/// A connection's session, for the four-letter words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SessionInfo {
+    pub(crate) id: SessionId,
+    pub(crate) timeout_ms: i32,
+    pub(crate) watcher: ensemble::WatcherId,
+}
+
+/// A connection's state at one moment, for the four-letter words.
+pub(crate) struct Snapshot {
+    pub(crate) stats: ConnectionStats,
+    pub(crate) session: Option<SessionInfo>,
+    /// Requests that arrived and are not answered.
+    pub(crate) outstanding: usize,
+    /// Whether its socket is not being read because of a limit.
+    pub(crate) throttled: bool,
+    /// Bytes that are not yet written.
+    pub(crate) unwritten: usize,
+    /// Whether it asked a four-letter word.
+    pub(crate) word: bool,
+}
+
+struct Outbox {
+    buffer: BytesMut,
+    /// Bytes that the connection's task has taken out and not yet written.
+    taken: usize,
+    ending: Ending,
+    /// Writes that were submitted and are not answered.
+    submitted: usize,
+    /// Whether one of them ends the session.
+    closing_session: bool,
+    identities: Arc<[AuthId]>,
+    session: Option<SessionInfo>,
+    stats: ConnectionStats,
+    outstanding: usize,
+    throttled: bool,
+    word: bool,
+}
+
+/// The shared half of a connection.
+pub(crate) struct Connection {
+    id: u64,
+    door: Arc<Door>,
+    remote: SocketAddr,
+    established_wall_ms: i64,
+    last_heard_ms: AtomicU64,
+    outbox: Mutex<Outbox>,
+    wake: Notify,
+}
+
+impl Connection {
+    /// A fresh connection, which is known by its address only.
+    pub(crate) fn new(id: u64, door: Arc<Door>, remote: SocketAddr) -> Connection {
+        let identities = Arc::from([AuthId::new("ip", &remote.ip().to_string())]);
+        Connection {
+            id,
+            remote,
+            established_wall_ms: door.world.clock.wall_ms(),
+            last_heard_ms: AtomicU64::new(door.now_ms()),
+            outbox: Mutex::new(Outbox {
+                buffer: BytesMut::new(),
+                taken: 0,
+                ending: Ending::Open,
+                submitted: 0,
+                closing_session: false,
+                identities,
+                session: None,
+                stats: ConnectionStats::default(),
+                outstanding: 0,
+                throttled: false,
+                word: false,
+            }),
+            wake: Notify::new(),
+            door,
+        }
+    }
+
+    /// Its number in the door's register.
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// The door that it came through.
+    pub(crate) fn door(&self) -> &Arc<Door> {
+        &self.door
+    }
+
+    /// The client's address.
+    pub(crate) fn remote(&self) -> SocketAddr {
+        self.remote
+    }
+
+    /// When it was accepted.
+    pub(crate) fn established_wall_ms(&self) -> i64 {
+        self.established_wall_ms
+    }
+
+    /// When it will have been silent for too long.
+    pub(crate) fn expires_ms(&self) -> u64 {
+        let session = self.outbox.lock().session;
+        let patience =
+            session.map_or(self.door.config.sessionless_timeout_ms, |session| session.timeout_ms.unsigned_abs());
+        self.last_heard_ms.load(Relaxed) + u64::from(patience)
+    }
+
+    /// Notes that bytes arrived.
+    pub(crate) fn heard(&self, bytes: usize) {
+        self.last_heard_ms.store(self.door.now_ms(), Relaxed);
+        self.door.stats.bytes_received.fetch_add(bytes as u64, Relaxed);
+    }
+
+    /// Waits until there is output, an answer or the end.
+    pub(crate) async fn woken(&self) {
+        self.wake.notified().await;
+    }
+
+    /// Its state for the four-letter words.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        let outbox = self.outbox.lock();
+        Snapshot {
+            stats: outbox.stats.clone(),
+            session: outbox.session,
+            outstanding: outbox.outstanding,
+            throttled: outbox.throttled,
+            unwritten: outbox.unwritten(),
+            word: outbox.word,
+        }
+    }
+
+    /// Forgets its numbers (`crst`).
+    pub(crate) fn reset_stats(&self) {
+        self.outbox.lock().stats = ConnectionStats::default();
+    }
+
+    /// Says that it asked a four-letter word.
+    pub(crate) fn set_word(&self) {
+        self.outbox.lock().word = true;
+    }
+
+    /// Says which session it has.
+    pub(crate) fn set_session(&self, session: SessionInfo) {
+        self.outbox.lock().session = Some(session);
+    }
+
+    /// Adds proven identities; one that is there already is not added again.
+    pub(crate) fn add_identities(&self, added: &[AuthId]) {
+        let mut outbox = self.outbox.lock();
+        let fresh = added.iter().filter(|id| !outbox.identities.contains(id));
+        let all: Vec<AuthId> = outbox.identities.iter().chain(fresh).cloned().collect();
+        outbox.identities = all.into();
+    }
+
+    /// Lets it end once its output is written.
+    pub(crate) fn finish(&self) {
+        self.end(Ending::AfterOutput);
+    }
+
+    /// Lets it end at once; nothing more is put out.
+    pub(crate) fn drop_now(&self) {
+        self.end(Ending::Now);
+    }
+
+    fn end(&self, how: Ending) {
+        let mut outbox = self.outbox.lock();
+        if outbox.ending == Ending::Open || how == Ending::Now {
+            outbox.ending = how;
+        }
+        if how == Ending::Now {
+            outbox.buffer = BytesMut::new();
+        }
+        drop(outbox);
+        self.wake.notify_one();
+    }
+
+    /// How it stands.
+    pub(crate) fn ending(&self) -> Ending {
+        self.outbox.lock().ending
+    }
+
+    /// Takes everything that is to be written. What was taken before must be written.
+    pub(crate) fn take_output(&self) -> BytesMut {
+        let mut outbox = self.outbox.lock();
+        let buffer = std::mem::take(&mut outbox.buffer);
+        outbox.taken = buffer.len();
+        buffer
+    }
+
+    /// Says how much of what was taken is still unwritten.
+    pub(crate) fn note_unwritten(&self, bytes: usize) {
+        self.outbox.lock().taken = bytes;
+    }
+
+    /// Whether so much output is unwritten that no further request should be executed.
+    pub(crate) fn is_output_full(&self) -> bool {
+        self.outbox.lock().unwritten() > OUTPUT_PAUSE_BYTES
+    }
+
+    /// Writes that were submitted and are not answered.
+    pub(crate) fn submitted(&self) -> usize {
+        self.outbox.lock().submitted
+    }
+
+    /// Requests that arrived and are not answered.
+    pub(crate) fn outstanding(&self) -> usize {
+        self.outbox.lock().outstanding
+    }
+
+    /// Notes for `cons` whether its socket is being read.
+    pub(crate) fn set_throttled(&self, throttled: bool) {
+        self.outbox.lock().throttled = throttled;
+    }
+
+    /// Notes that a frame arrived, which is a request if it has `bytes` to hold until it is answered.
+    pub(crate) fn received(&self, request_bytes: Option<usize>) {
+        self.door.stats.received.fetch_add(1, Relaxed);
+        let mut outbox = self.outbox.lock();
+        outbox.stats.received += 1;
+        if let Some(bytes) = request_bytes {
+            outbox.outstanding += 1;
+            self.door.request_arrived(bytes);
+        }
+    }
+
+    /// Notes that a request will never be answered, because the connection ends.
+    pub(crate) fn abandoned(&self, asked: &Asked) {
+        self.outbox.lock().outstanding -= 1;
+        self.door.request_done(asked.bytes);
+    }
+
+    /// Notes that a write is about to be submitted; `ends_session` if it is closeSession.
+    pub(crate) fn submitting(&self, ends_session: bool) {
+        let mut outbox = self.outbox.lock();
+        outbox.submitted += 1;
+        outbox.closing_session |= ends_session;
+    }
+
+    /// Notes that a submitted write got its outcome. [`Connection::answer`] or [`Connection::abandoned`] goes with it.
+    pub(crate) fn submitted_done(&self) {
+        self.outbox.lock().submitted -= 1;
+        self.wake.notify_one();
+    }
+
+    /// Puts a packet without a header, as the answer to a connect request or a four-letter word.
+    pub(crate) fn put_raw(&self, body: impl FnOnce(&mut BytesMut)) {
+        let mut outbox = self.outbox.lock();
+        if outbox.ending != Ending::Open {
+            return;
+        }
+        body(&mut outbox.buffer);
+        outbox.stats.sent += 1;
+        self.door.stats.sent.fetch_add(1, Relaxed);
+    }
+
+    /// Puts the answer to a request. The body is written only if there is no error, or if it belongs to one.
+    pub(crate) fn answer(&self, asked: &Asked, zxid: i64, err: i32, body: impl FnOnce(&mut BytesMut)) {
+        let answered =
+            Answered { operation: asked.op, xid: asked.xid, zxid, arrived_ms: asked.arrived_ms, now_ms: self.door.now_ms() };
+        self.door.request_done(asked.bytes);
+        let mut outbox = self.outbox.lock();
+        outbox.outstanding -= 1;
+        if outbox.ending != Ending::Open {
+            return;
+        }
+        let before = outbox.buffer.len();
+        reply::put_reply(&mut outbox.buffer, asked.xid, zxid, err, body);
+        let size = (outbox.buffer.len() - before) as u64;
+        outbox.stats.sent += 1;
+        outbox.stats.answered(&answered);
+        drop(outbox);
+        let stats = &self.door.stats;
+        stats.sent.fetch_add(1, Relaxed);
+        stats.response_bytes.fetch_add(size, Relaxed);
+        stats.response_size.note(size);
+        stats.answered(&answered);
+        if err == ErrorCode::AuthFailed.code() {
+            stats.auth_failed.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// The identities that the client has proven, its address included.
+    pub(crate) fn identities_now(&self) -> Arc<[AuthId]> {
+        self.outbox.lock().identities.clone()
+    }
+}
+
+impl Outbox {
+    fn unwritten(&self) -> usize {
+        self.buffer.len() + self.taken
+    }
+}
+
+impl Subscriber for Connection {
+    fn identities(&self) -> Arc<[AuthId]> {
+        self.identities_now()
+    }
+
+    fn event(&self, event: &WatchEvent) {
+        let mut outbox = self.outbox.lock();
+        if outbox.ending != Ending::Open {
+            return;
+        }
+        let before = outbox.buffer.len();
+        reply::put_event(&mut outbox.buffer, event);
+        let size = outbox.buffer.len() - before;
+        outbox.stats.sent += 1;
+        if outbox.unwritten() > OUTPUT_BYTES_MAX {
+            outbox.ending = Ending::Now;
+            outbox.buffer = BytesMut::new();
+            tracing::warn!(remote = %self.remote, "a client doesn't read its watch events; closing its connection");
+        }
+        drop(outbox);
+        self.door.stats.sent.fetch_add(1, Relaxed);
+        self.door.stats.watch_bytes.fetch_add(size as u64, Relaxed);
+        self.wake.notify_one();
+    }
+
+    fn closed(&self, reason: Closed) {
+        let mut outbox = self.outbox.lock();
+        // The client asked for the end itself and is owed the answer, after which the connection ends.
+        if reason == Closed::SessionEnded && outbox.closing_session && outbox.ending == Ending::Open {
+            return;
+        }
+        if outbox.ending == Ending::Open {
+            outbox.ending = Ending::AfterOutput;
+        }
+        drop(outbox);
+        tracing::debug!(remote = %self.remote, ?reason, "a session left its connection");
+        self.wake.notify_one();
+    }
+}

@@ -1,0 +1,296 @@
+//! The door itself: the listener, the register of its connections, its limits and its numbers.
+//!
+//! Invariants: a connection is in the register exactly while its socket is served; a connection beyond a limit is closed before a
+//! byte of it is read; once the door is told to stop it accepts nobody, tells every connection and waits for them.
+use crate::config::ZooKeeperConfig;
+use crate::connection::Connection;
+use crate::serving;
+use crate::stats::ServerStats;
+use base::World;
+use ensemble::{Ensemble, Mode};
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+/// The version of ZooKeeper that this door behaves as, then our own: tools read the numbers up to the first `-`.
+pub const VERSION: &str = concat!("3.9.5-zoolog-", env!("CARGO_PKG_VERSION"));
+
+/// Connections that the kernel holds until they are accepted, if nothing is configured.
+const LISTEN_BACKLOG: u32 = 1024;
+/// How long accepting rests after the kernel refused to give a connection, for instance for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long a stopping door waits for its connections to deliver what they have.
+const STOP_PATIENCE: Duration = Duration::from_secs(5);
+/// Bytes of unanswered requests of all connections beyond which a connection that has one is read no further.
+const REQUEST_BYTES_MAX: usize = 64 << 20;
+
+/// The port could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen for ZooKeeper clients on {address}: {error}; choose another clientPort or clientPortAddress")]
+pub struct BindError {
+    /// What was asked for.
+    pub address: String,
+    /// Why not.
+    #[source]
+    pub error: io::Error,
+}
+
+/// Opens the configured port, without serving it yet. With port 0, ask the listener for its address.
+pub async fn bind(config: &ZooKeeperConfig) -> Result<TcpListener, BindError> {
+    let port = config.client_port;
+    let backlog = config.client_port_listen_backlog.unwrap_or(LISTEN_BACKLOG);
+    let failure = |address: String, error| BindError { address, error };
+    let Some(host) = &config.client_port_address else {
+        // One IPv6 socket takes both families; a machine without IPv6 gets an IPv4 socket.
+        return match listen(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)), backlog) {
+            Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
+                let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+                listen(any, backlog).map_err(|error| failure(any.to_string(), error))
+            }
+            outcome => outcome.map_err(|error| failure(format!("port {port}"), error)),
+        };
+    };
+    let shown = format!("{host}:{port}");
+    let addresses = tokio::net::lookup_host((host.as_str(), port)).await;
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in addresses.map_err(|error| failure(shown.clone(), error))? {
+        match listen(address, backlog) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => last = error,
+        }
+    }
+    Err(failure(shown, last))
+}
+
+fn listen(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(backlog)
+}
+
+/// Everything that the connections of one door share.
+pub(crate) struct Door {
+    pub(crate) config: ZooKeeperConfig,
+    pub(crate) world: World,
+    pub(crate) ensemble: Ensemble,
+    pub(crate) stats: ServerStats,
+    address: SocketAddr,
+    started_ms: u64,
+    register: Mutex<Register>,
+    stopping: AtomicBool,
+    stop: Notify,
+    /// Notified whenever a connection leaves while the door is stopping.
+    left: Notify,
+    outstanding: AtomicUsize,
+    request_bytes: AtomicUsize,
+}
+
+#[derive(Default)]
+struct Register {
+    next: u64,
+    connections: HashMap<u64, Arc<Connection>>,
+    per_address: HashMap<IpAddr, u32>,
+}
+
+/// A door that serves. Dropping it doesn't stop it; [`RunningDoor::stop`] does.
+pub struct RunningDoor {
+    door: Arc<Door>,
+    accepting: JoinHandle<()>,
+}
+
+/// Begins to serve the clients of `listener`. The ensemble must be ready: an open port means a serving server (reference
+/// 3.40).
+pub fn serve(listener: TcpListener, config: ZooKeeperConfig, ensemble: Ensemble) -> io::Result<RunningDoor> {
+    let world = ensemble.world().clone();
+    let door = Arc::new(Door {
+        address: listener.local_addr()?,
+        started_ms: world.clock.monotonic_ms(),
+        config,
+        world,
+        ensemble,
+        stats: ServerStats::default(),
+        register: Mutex::default(),
+        stopping: AtomicBool::new(false),
+        stop: Notify::new(),
+        left: Notify::new(),
+        outstanding: AtomicUsize::new(0),
+        request_bytes: AtomicUsize::new(0),
+    });
+    let accepting = tokio::spawn(accept(door.clone(), listener));
+    Ok(RunningDoor { door, accepting })
+}
+
+impl RunningDoor {
+    /// Where clients connect.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.door.address
+    }
+
+    /// How many connections there are.
+    pub fn connection_count(&self) -> usize {
+        self.door.connection_count()
+    }
+
+    /// Closes the port, lets every connection deliver the replies it has, and returns when they are gone (or don't go).
+    pub async fn stop(self) {
+        self.door.stopping.store(true, Relaxed);
+        self.door.stop.notify_one();
+        // A panic of the accept loop has been reported by the runtime; the connections are told in any case.
+        let _ = self.accepting.await;
+        for connection in self.door.connections() {
+            connection.finish();
+        }
+        let gone = async {
+            while self.door.connection_count() > 0 {
+                self.door.left.notified().await;
+            }
+        };
+        if tokio::time::timeout(STOP_PATIENCE, gone).await.is_err() {
+            tracing::warn!(connections = self.door.connection_count(), "ZooKeeper clients left behind at shutdown");
+        }
+    }
+}
+
+async fn accept(door: Arc<Door>, listener: TcpListener) {
+    loop {
+        let accepted = tokio::select! {
+            () = door.stop.notified() => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, remote)) => door.clone().admit(stream, remote),
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a ZooKeeper client; trying again shortly");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+impl Door {
+    /// Serves a new client, unless a limit is reached.
+    fn admit(self: Arc<Self>, stream: TcpStream, remote: SocketAddr) {
+        let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
+        // Replies are whole when they are written, so there is nothing that delaying could join.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%remote, %error, "cannot switch off delayed sending");
+        }
+        let Some(connection) = self.register(remote) else {
+            self.stats.connections_rejected.fetch_add(1, Relaxed);
+            return;
+        };
+        tokio::spawn(async move {
+            serving::run(&connection, stream).await;
+            self.unregister(&connection);
+        });
+    }
+
+    fn register(self: &Arc<Self>, remote: SocketAddr) -> Option<Arc<Connection>> {
+        let mut register = self.register.lock();
+        let total = register.connections.len();
+        let from_here = register.per_address.get(&remote.ip()).copied().unwrap_or(0);
+        if self.config.max_cnxns > 0 && total >= self.config.max_cnxns as usize {
+            tracing::warn!(%remote, limit = self.config.max_cnxns, "too many connections (maxCnxns)");
+            return None;
+        }
+        if self.config.max_client_cnxns > 0 && from_here >= self.config.max_client_cnxns {
+            let limit = self.config.max_client_cnxns;
+            tracing::warn!(%remote, limit, "too many connections from this address (maxClientCnxns)");
+            return None;
+        }
+        register.next += 1;
+        let connection = Arc::new(Connection::new(register.next, self.clone(), remote));
+        register.connections.insert(connection.id(), connection.clone());
+        *register.per_address.entry(remote.ip()).or_default() += 1;
+        Some(connection)
+    }
+
+    fn unregister(&self, connection: &Connection) {
+        let mut register = self.register.lock();
+        register.connections.remove(&connection.id());
+        let address = connection.remote().ip();
+        if let Some(count) = register.per_address.get_mut(&address) {
+            *count -= 1;
+            if *count == 0 {
+                register.per_address.remove(&address);
+            }
+        }
+        drop(register);
+        if self.stopping.load(Relaxed) {
+            self.left.notify_one();
+        }
+    }
+
+    /// Every connection, oldest first.
+    pub(crate) fn connections(&self) -> Vec<Arc<Connection>> {
+        let mut connections: Vec<_> = self.register.lock().connections.values().cloned().collect();
+        connections.sort_unstable_by_key(|connection| connection.id());
+        connections
+    }
+
+    /// How many connections there are.
+    pub(crate) fn connection_count(&self) -> usize {
+        self.register.lock().connections.len()
+    }
+
+    /// The port that clients connect to.
+    pub(crate) fn local_port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// How long the door has served.
+    pub(crate) fn uptime_ms(&self) -> u64 {
+        self.now_ms().saturating_sub(self.started_ms)
+    }
+
+    /// Monotonic milliseconds.
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.world.clock.monotonic_ms()
+    }
+
+    /// The wall-clock time of a monotonic reading, as the clock stands now.
+    pub(crate) fn to_wall_ms(&self, monotonic_ms: u64) -> i64 {
+        self.world.clock.wall_ms() + monotonic_ms.cast_signed() - self.now_ms().cast_signed()
+    }
+
+    /// The server's role, as `srvr` and `mntr` call it.
+    pub(crate) fn mode(&self) -> &'static str {
+        match self.ensemble.status().mode {
+            Mode::Standalone => "standalone",
+            Mode::Leader => "leader",
+            Mode::Follower => "follower",
+            Mode::Observer => "observer",
+        }
+    }
+
+    /// Notes that a request of so many bytes has arrived.
+    pub(crate) fn request_arrived(&self, bytes: usize) {
+        self.outstanding.fetch_add(1, Relaxed);
+        self.request_bytes.fetch_add(bytes, Relaxed);
+    }
+
+    /// Notes that it was answered, or never will be.
+    pub(crate) fn request_done(&self, bytes: usize) {
+        self.outstanding.fetch_sub(1, Relaxed);
+        self.request_bytes.fetch_sub(bytes, Relaxed);
+    }
+
+    /// Requests that arrived and are not answered.
+    pub(crate) fn outstanding(&self) -> usize {
+        self.outstanding.load(Relaxed)
+    }
+
+    /// Whether a connection that has unanswered requests should not be read any further (`globalOutstandingLimit`).
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.outstanding() > self.config.global_outstanding_limit as usize
+            || self.request_bytes.load(Relaxed) > REQUEST_BYTES_MAX
+    }
+}

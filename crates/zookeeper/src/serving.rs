@@ -1,0 +1,339 @@
+//! The task of one connection: reads frames, starts requests in their order, writes what its outbox holds.
+//!
+//! Invariants: requests of a connection take effect in the order in which they were sent (reference 3.6): a write is submitted
+//! without waiting for writes before it, a read waits until they are answered, a write waits until the reads before it are answered;
+//! a connection is not read while it has enough on its hands; an idle one holds no buffer.
+use crate::connection::{Connection, Ending};
+use crate::frames::Frames;
+use crate::opening;
+use crate::reads::Reader;
+use crate::reply::Shape;
+use crate::request::{self, Action, Call, Write};
+use crate::writes;
+use bytes::{Buf, BytesMut};
+use ensemble::Session;
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+use tree::AuthId;
+
+/// Requests that are parsed and not yet started; parsing them together lets reads share one look at the tree.
+const CALLS_MAX: usize = 64;
+/// The same in bytes of their frames, exceeded by at most one request.
+const CALL_BYTES_MAX: usize = 1 << 20;
+/// Writes of one connection that are submitted and not answered.
+const SUBMITTED_MAX: usize = 1000;
+/// How long a connection that has ended may take to accept its last output.
+const LAST_OUTPUT_PATIENCE: Duration = Duration::from_secs(5);
+/// How long what a client still sends is thrown away after the last output, so that the output isn't lost to a reset.
+const LINGER: Duration = Duration::from_millis(500);
+/// The same in bytes.
+const LINGER_BYTES_MAX: usize = 64 << 10;
+
+/// Serves a connection from its first byte to its last.
+pub(crate) async fn run(connection: &Arc<Connection>, stream: TcpStream) {
+    let mut frames = Frames::new(0);
+    // The opening is boxed so that the state of an idle connection doesn't have to have room for it.
+    let session = Box::pin(opening::open(connection, &stream, &mut frames)).await;
+    if let Some(session) = session {
+        frames.set_max(connection.door().config.jute_max_buffer);
+        let mut serving = Serving::new(connection.clone(), session, stream, frames);
+        let outcome = serving.serve().await;
+        if let Err(error) = &outcome {
+            tracing::debug!(remote = %connection.remote(), %error, "a connection ended");
+        }
+        let (stream, unwritten) = serving.leave();
+        if outcome.is_ok() {
+            Box::pin(deliver(connection, stream, unwritten)).await;
+        }
+    } else {
+        Box::pin(deliver(connection, stream, BytesMut::new())).await;
+    }
+    connection.drop_now();
+}
+
+/// Writes the last output, then waits a moment for the client to close first.
+async fn deliver(connection: &Connection, stream: TcpStream, mut unwritten: BytesMut) {
+    if connection.ending() == Ending::Now {
+        return;
+    }
+    let last_words = async {
+        loop {
+            write(&stream, &mut unwritten)?;
+            if unwritten.is_empty() {
+                unwritten = connection.take_output();
+                if unwritten.is_empty() {
+                    return Ok::<(), io::Error>(());
+                }
+            } else {
+                stream.writable().await?;
+            }
+        }
+    };
+    if !matches!(tokio::time::timeout(LAST_OUTPUT_PATIENCE, last_words).await, Ok(Ok(()))) {
+        return;
+    }
+    let mut stream = stream;
+    if tokio::io::AsyncWriteExt::shutdown(&mut stream).await.is_err() {
+        return;
+    }
+    let linger = async {
+        let mut thrown_away = 0;
+        let mut scratch = [0; 1024];
+        while thrown_away < LINGER_BYTES_MAX && stream.readable().await.is_ok() {
+            match stream.try_read(&mut scratch) {
+                Ok(0) => return,
+                Ok(count) => thrown_away += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => return,
+            }
+        }
+    };
+    // Whether the client closes in time or not, the socket is closed next.
+    let _ = tokio::time::timeout(LINGER, linger).await;
+}
+
+/// Writes as much as the socket takes.
+fn write(stream: &TcpStream, unwritten: &mut BytesMut) -> io::Result<()> {
+    while !unwritten.is_empty() {
+        match stream.try_write(unwritten) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => unwritten.advance(count),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// A connection with a session.
+struct Serving {
+    connection: Arc<Connection>,
+    session: Session,
+    stream: TcpStream,
+    frames: Frames,
+    /// Requests that wait for their turn.
+    calls: VecDeque<Call>,
+    call_bytes: usize,
+    /// Whether the client said its last word; what it sends after is not looked at.
+    said_last: bool,
+    unwritten: BytesMut,
+    identities: Arc<[AuthId]>,
+    throttled: bool,
+}
+
+/// Whether there is more to do at once.
+#[derive(PartialEq, Eq)]
+enum Progress {
+    Some,
+    None,
+}
+
+impl Serving {
+    fn new(connection: Arc<Connection>, session: Session, stream: TcpStream, frames: Frames) -> Serving {
+        Serving {
+            identities: connection.identities_now(),
+            connection,
+            session,
+            stream,
+            frames,
+            calls: VecDeque::new(),
+            call_bytes: 0,
+            said_last: false,
+            unwritten: BytesMut::new(),
+            throttled: false,
+        }
+    }
+
+    /// Serves until the connection is to end (then its last output is to be delivered) or fails.
+    async fn serve(&mut self) -> io::Result<()> {
+        loop {
+            self.flush()?;
+            if self.connection.ending() != Ending::Open {
+                return Ok(());
+            }
+            let progress = self.parse()?;
+            if self.start() == Progress::Some || progress == Progress::Some {
+                // Others get their turn between two rounds of a busy connection.
+                tokio::task::consume_budget().await;
+                continue;
+            }
+            self.wait().await?;
+        }
+    }
+
+    /// Ends: detaches from the session and hands back the socket with what is not yet written.
+    fn leave(self) -> (TcpStream, BytesMut) {
+        for call in &self.calls {
+            self.connection.abandoned(&call.asked);
+        }
+        (self.stream, self.unwritten)
+    }
+
+    /// Writes what is there, as far as the socket takes it.
+    fn flush(&mut self) -> io::Result<()> {
+        loop {
+            if self.unwritten.is_empty() {
+                self.unwritten = self.connection.take_output();
+                if self.unwritten.is_empty() {
+                    return Ok(());
+                }
+            }
+            write(&self.stream, &mut self.unwritten)?;
+            if !self.unwritten.is_empty() {
+                self.connection.note_unwritten(self.unwritten.len());
+                return Ok(());
+            }
+        }
+    }
+
+    /// Whether another request may be taken on.
+    fn has_room(&self) -> bool {
+        !self.said_last
+            && self.calls.len() < CALLS_MAX
+            && self.call_bytes < CALL_BYTES_MAX
+            && !(self.connection.door().is_crowded() && self.connection.outstanding() > 0)
+            && !self.connection.is_output_full()
+    }
+
+    /// Parses the frames that have arrived.
+    fn parse(&mut self) -> io::Result<Progress> {
+        let mut progress = Progress::None;
+        let door = self.connection.door().clone();
+        let now_ms = door.now_ms();
+        while self.has_room() {
+            let Some(frame) = self.frames.next_frame().map_err(invalid)? else { break };
+            let call = request::parse(frame, self.connection.remote().ip(), &door.config, now_ms).map_err(invalid)?;
+            self.connection.received(Some(call.asked.bytes));
+            self.call_bytes += call.asked.bytes;
+            self.said_last = call.ends_connection();
+            self.calls.push_back(call);
+            progress = Progress::Some;
+        }
+        Ok(progress)
+    }
+
+    /// Starts the requests whose turn it is.
+    fn start(&mut self) -> Progress {
+        let mut progress = Progress::None;
+        loop {
+            let Some(next) = self.calls.front() else { break };
+            let submitted = self.connection.submitted();
+            if matches!(next.action, Action::Read(_)) {
+                if submitted > 0 || self.connection.is_output_full() {
+                    break;
+                }
+                self.read_from_queue();
+            } else {
+                if submitted >= SUBMITTED_MAX {
+                    break;
+                }
+                self.write_from_queue();
+            }
+            progress = Progress::Some;
+        }
+        progress
+    }
+
+    fn pop_call(&mut self) -> Option<Call> {
+        let call = self.calls.pop_front()?;
+        self.call_bytes -= call.asked.bytes;
+        Some(call)
+    }
+
+    /// Answers the reads at the head of the queue, in one look at the tree.
+    fn read_from_queue(&mut self) {
+        let ensemble = self.connection.door().ensemble.clone();
+        let connection = self.connection.clone();
+        let mut identities = self.identities.clone();
+        ensemble.read(|view| {
+            let mut reader = Reader {
+                connection: &connection,
+                session: self.session.id(),
+                watcher: self.session.watcher(),
+                identities: &mut identities,
+                options: &ensemble.config().tree,
+                view,
+            };
+            while matches!(self.calls.front(), Some(Call { action: Action::Read(_), .. })) {
+                let Some(Call { asked, action: Action::Read(read) }) = self.pop_call() else { return };
+                reader.answer(&asked, read);
+                if connection.is_output_full() {
+                    return;
+                }
+            }
+        });
+        self.identities = identities;
+    }
+
+    /// Submits the write at the head of the queue.
+    fn write_from_queue(&mut self) {
+        let Some(Call { asked, action: Action::Write(write) }) = self.pop_call() else { return };
+        let connection = self.connection.clone();
+        connection.submitting(matches!(write, Write::Close));
+        match write {
+            Write::Change(request, shape) => {
+                let counts_quotas = connection.door().ensemble.config().tree.enforce_quota;
+                let paths = if counts_quotas { writes::quota_paths(&request) } else { Vec::new() };
+                let done = writes::completion(connection, asked, shape, paths, false);
+                self.session.submit(&self.identities, request, done);
+            }
+            Write::Sync(path) => {
+                self.session.sync(writes::completion(connection, asked, Shape::Echo(path), Vec::new(), false));
+            }
+            Write::Close => {
+                self.session.close(writes::completion(connection, asked, Shape::Header, Vec::new(), true));
+            }
+        }
+    }
+
+    /// Waits until something can be done.
+    async fn wait(&mut self) -> io::Result<()> {
+        let reads = self.has_room();
+        if self.throttled == reads {
+            self.throttled = !reads;
+            self.connection.set_throttled(self.throttled);
+        }
+        self.frames.shrink();
+        let interest = match (reads, self.unwritten.is_empty()) {
+            (true, true) => Interest::READABLE,
+            (true, false) => Interest::READABLE | Interest::WRITABLE,
+            (false, false) => Interest::WRITABLE,
+            (false, true) => {
+                self.connection.woken().await;
+                return Ok(());
+            }
+        };
+        tokio::select! {
+            () = self.connection.woken() => Ok(()),
+            ready = self.stream.ready(interest) => {
+                if reads && ready?.is_readable() { self.fill() } else { Ok(()) }
+            }
+        }
+    }
+
+    /// Reads what the socket has.
+    fn fill(&mut self) -> io::Result<()> {
+        match self.stream.try_read_buf(self.frames.room()) {
+            Ok(0) => {
+                self.connection.door().stats.connections_dropped.fetch_add(1, Relaxed);
+                Err(io::ErrorKind::UnexpectedEof.into())
+            }
+            Ok(count) => {
+                self.connection.heard(count);
+                self.session.touch();
+                Ok(())
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn invalid(error: impl std::error::Error + Send + Sync + 'static) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}
