@@ -71,8 +71,8 @@ struct Judge {
     map: OffsetMap,
     now_ms: i64,
     delete_retention_ms: i64,
-    /// Last data offset (if any is known) and epoch of every active producer.
-    producers: HashMap<i64, (Option<i64>, i16)>,
+    /// Last data offset of every active producer.
+    producers: HashMap<i64, i64>,
     removed: u64,
 }
 
@@ -119,6 +119,7 @@ impl Log {
         let _cleaning = self.cleaning.lock();
         self.check_open()?;
         let config = self.config();
+        let truncations = self.writer.lock().truncations;
         let mut judge = Judge {
             map: self.build_map(dirty, dedupe_bytes)?,
             now_ms: self.world.clock.wall_ms(),
@@ -134,7 +135,9 @@ impl Log {
         }
         for group in self.group_segments(end, &config) {
             cleaned.bytes_before += group.iter().map(|segment| segment.size()).sum::<u64>();
-            let Some(size) = self.clean_group(&group, &mut judge, &config)? else { return Ok(cleaned) };
+            let Some(size) = self.clean_group(&group, &mut judge, &config, truncations)? else {
+                return Ok(cleaned);
+            };
             cleaned.bytes_after += size;
         }
         cleaned.first_dirty = end;
@@ -142,12 +145,10 @@ impl Log {
         Ok(cleaned)
     }
 
-    fn active_producers(&self) -> HashMap<i64, (Option<i64>, i16)> {
+    fn active_producers(&self) -> HashMap<i64, i64> {
         let writer = self.writer.lock();
         let entries = writer.producers.entries().iter();
-        entries
-            .map(|(id, entry)| (*id, (entry.batches.back().map(|batch| batch.last_offset), entry.epoch)))
-            .collect()
+        entries.filter_map(|(id, entry)| Some((*id, entry.batches.back()?.last_offset))).collect()
     }
 
     /// Reads the keys of the dirty part.
@@ -210,6 +211,7 @@ impl Log {
         group: &[Arc<Segment>],
         judge: &mut Judge,
         config: &LogConfig,
+        truncations: u64,
     ) -> Result<Option<u64>, LogError> {
         let base = group[0].base_offset;
         let result = Segment::create(&self.world, &self.dir, base, CLEANED_SUFFIX, None)?;
@@ -236,7 +238,7 @@ impl Log {
         result.seal()?;
         result.sync(true)?;
         let mut writer = self.writer.lock();
-        if !self.still_has(group) {
+        if writer.truncations != truncations || !self.still_has(group) {
             for kind in [FileKind::Log, FileKind::OffsetIndex, FileKind::TimeIndex] {
                 self.remove_file(&with_suffix(&kind.path(&self.dir, base), CLEANED_SUFFIX))?;
             }
@@ -375,11 +377,7 @@ impl Judge {
 
     /// Whether the batch holds what its producer's state is restored from.
     fn is_last_of_producer(&self, header: &BatchHeader) -> bool {
-        header.has_producer_id()
-            && self
-                .producers
-                .get(&header.producer_id)
-                .is_some_and(|(last, _)| *last == Some(header.last_offset()))
+        header.has_producer_id() && self.producers.get(&header.producer_id) == Some(&header.last_offset())
     }
 }
 

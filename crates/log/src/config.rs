@@ -68,6 +68,17 @@ pub struct LogConfig {
     pub producer_id_expiration_ms: i64,
 }
 
+impl LogConfig {
+    /// How old a segment may become: `segment.ms`, and in a compacted log `max.compaction.lag.ms`, because only closed
+    /// segments are compacted.
+    pub(crate) fn segment_age_max_ms(&self) -> i64 {
+        match self.cleanup.compact && self.max_compaction_lag_ms > 0 {
+            true => self.segment_ms.min(self.max_compaction_lag_ms),
+            false => self.segment_ms,
+        }
+    }
+}
+
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
 

@@ -61,6 +61,7 @@ impl Log {
                 snapshots,
                 jitter_ms: 0,
                 doomed: VecDeque::new(),
+                truncations: 0,
             }),
             flushing: Mutex::new(()),
             cleaning: Mutex::new(()),

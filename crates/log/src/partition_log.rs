@@ -72,6 +72,8 @@ pub(crate) struct Writer {
     pub(crate) jitter_ms: i64,
     /// Files under the suffix `.deleted`, with the monotonic time from which they may be removed.
     pub(crate) doomed: VecDeque<(u64, PathBuf)>,
+    /// How often the end was taken back; a compaction that began before must not be put in place.
+    pub(crate) truncations: u64,
 }
 
 /// A partition's log.
@@ -415,7 +417,7 @@ impl Log {
             Some(first) => next.header().max_timestamp.saturating_sub(first),
             None => self.world.clock.wall_ms().saturating_sub(active.created_ms()),
         };
-        if age > config.segment_ms.saturating_sub(writer.jitter_ms) {
+        if age > config.segment_age_max_ms().saturating_sub(writer.jitter_ms) {
             return Ok(true);
         }
         active.index_is_full(config.segment_index_bytes)

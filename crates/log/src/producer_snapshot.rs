@@ -1,6 +1,6 @@
 //! The `.snapshot` files of a partition: its producers as of an offset, in Kafka's format (ProducerSnapshot version 1).
 //!
-//! Layout: version (2 bytes), CRC-32C (4) of everything behind it, count (4), then fixed entries of 42 bytes. Only the
+//! Layout: version (2 bytes), CRC-32C (4) of everything behind it, count (4), then fixed entries of 46 bytes. Only the
 //! last batch of a producer is in it. A file with a wrong CRC is ignored: the log itself has everything.
 use crate::header::NO_SEQUENCE;
 use crate::producer::{BatchMemory, ProducerEntry};
@@ -9,7 +9,7 @@ use std::collections::HashMap;
 const VERSION: i16 = 1;
 /// Bytes in front of what the CRC covers.
 const PREFIX_SIZE: usize = 6;
-const ENTRY_SIZE: usize = 42;
+const ENTRY_SIZE: usize = 46;
 
 /// Encodes all producers, ordered by id.
 pub(crate) fn encode(producers: &HashMap<i64, ProducerEntry>) -> Vec<u8> {
@@ -84,5 +84,26 @@ impl Fields<'_> {
         let (field, rest) = self.0.split_first_chunk().ok_or("the file ends early")?;
         self.0 = rest;
         Ok(*field)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_kafka_wrote_is_read_and_written_back() {
+        let file = include_bytes!("../tests/data/codecs-0/00000000000000000050.snapshot");
+        let entries: HashMap<i64, ProducerEntry> = decode(file).expect("readable").into_iter().collect();
+        assert_eq!(entries.len(), 10);
+        assert!(
+            entries
+                .values()
+                .all(|entry| entry.last_sequence() == 4 && entry.transaction_first_offset.is_none())
+        );
+        assert_eq!(encode(&entries), file);
+        for length in 0..file.len() {
+            assert!(decode(&file[..length]).is_err());
+        }
     }
 }

@@ -25,6 +25,7 @@ impl Log {
     }
 
     fn cut(&self, writer: &mut Writer, offset: i64) -> Result<(), LogError> {
+        writer.truncations += 1;
         let removed = {
             let mut segments = self.segments.write();
             let keep = segments.range(..=offset).next_back().map_or(offset, |(base, _)| *base);
@@ -62,6 +63,7 @@ impl Log {
     }
 
     fn start_over(&self, writer: &mut Writer, offset: i64) -> Result<(), LogError> {
+        writer.truncations += 1;
         let config = self.config();
         self.tail.lock().reset(offset);
         let old: Vec<Arc<_>> = self.segments.read().values().cloned().collect();

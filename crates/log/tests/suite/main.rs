@@ -1,4 +1,10 @@
 //! The tests of the crate `log` from the outside, in one binary.
 mod append_read;
+mod batches;
 mod common;
+mod compaction;
 mod fixture;
+mod folders;
+mod maintenance;
+mod producers;
+mod recovery;
