@@ -200,6 +200,30 @@ fn no_election_is_called_while_a_snapshot_replaces_the_log() {
 }
 
 #[test]
+fn a_snapshot_below_the_high_watermark_is_not_fetched() {
+    let mut hand = Hand::follower(4, false);
+    hand.answer(Response::Fetch(fetched(4, None)));
+    hand.at(600);
+    let snapshot_id = Some(LogOffset::new(3, 1));
+    hand.answer(Response::Fetch(FetchResponse { snapshot_id, ..fetched(4, None) }));
+    hand.at(700);
+    assert!(!hand.sent.iter().any(|(_, _, request)| matches!(request, Request::FetchSnapshot(_))));
+}
+
+#[test]
+fn the_preferred_successor_asks_for_votes_at_once_and_without_a_pre_vote() {
+    let mut hand = Hand::follower(4, false);
+    let preferred_successors = vec![replica(1), replica(3)];
+    let request = EndQuorumEpochRequest { leader_id: LEADER, leader_epoch: EPOCH, preferred_successors };
+    let actions = hand.step(Event::Request { correlation: 1, request: Request::EndQuorumEpoch(request) });
+    let vote = VoteState { epoch: EPOCH + 1, voted_for: Some(replica(1)), leader: None };
+    assert_eq!(actions[0], Action::PersistVote(vote));
+    let votes =
+        hand.sent.iter().filter(|(_, _, request)| matches!(request, Request::Vote(vote) if !vote.pre_vote));
+    assert_eq!(votes.count(), 2);
+}
+
+#[test]
 fn a_rejected_snapshot_is_fetched_again() {
     let mut hand = installing();
     hand.step(Event::SnapshotRejected);

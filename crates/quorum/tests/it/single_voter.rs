@@ -106,6 +106,15 @@ fn a_restart_takes_a_new_epoch_and_commits_the_old_entries_only_with_one_of_it()
 }
 
 #[test]
+fn the_epoch_that_was_led_before_a_restart_is_not_led_on() {
+    let log = MemLog::default();
+    let vote = VoteState { epoch: 4, voted_for: Some(LOCAL), leader: Some(1) };
+    let (quorum, actions) = start(Start { vote: Some(vote), ..Start::default() }, &log);
+    assert_eq!(actions[0], Action::PersistVote(VoteState { epoch: 5, voted_for: Some(LOCAL), leader: None }));
+    assert_eq!(quorum.epoch(), 5);
+}
+
+#[test]
 fn an_epoch_in_the_log_that_the_vote_file_does_not_know_is_never_led_again() {
     let mut log = MemLog::default();
     log.append(5, Payload::LeaderChange);

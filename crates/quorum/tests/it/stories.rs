@@ -268,6 +268,18 @@ fn an_observer_becomes_a_voter_on_request_once_it_has_caught_up() {
 }
 
 #[test]
+fn an_observer_that_lags_is_promoted_only_behind_what_was_committed() {
+    let (mut cluster, leader) = settled(1, 2);
+    cluster.write(leader, 2_000);
+    cluster.run_for(30);
+    let committed = cluster.oracle.committed.len() as i64;
+    assert!(committed >= 2_000 && cluster.node(2).log.end_offset() < committed);
+    add(&mut cluster, leader, 2, 30_000);
+    cluster.run_until_holds(30_000, "two voters", |cluster| quorum(cluster, leader).voters().len() == 2);
+    assert!(cluster.node(2).log.flushed >= committed);
+}
+
+#[test]
 fn an_observer_that_does_not_catch_up_in_time_is_not_added() {
     let (mut cluster, leader) = settled(1, 2);
     isolate(&mut cluster, 2);
