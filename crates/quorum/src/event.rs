@@ -30,7 +30,7 @@ pub enum Failure {
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Event {
-    /// The deadline of [`crate::Action::SetTimer`] has passed. Harmless at any other time.
+    /// The deadline of [`crate::Action::SetTimer`] has passed. Harmless at any other time; the timer is always set anew.
     Tick,
     /// Entries were appended: clients' on a leader, or after `AppendControl` or `AppendFetched`. Carries the voter sets
     /// among them, each with the offset of its record.

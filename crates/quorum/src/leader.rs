@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use uuid::Uuid;
+
 use crate::action::Action;
 use crate::event::ControlRecord;
 use crate::log_view::LogView;
@@ -79,7 +81,10 @@ impl Leader {
 
     /// The progress of a voter; of several incarnations that a voter of unknown directory names, the latest.
     pub(crate) fn progress(&self, voter: ReplicaId) -> Progress {
-        let named = self.replicas.iter().filter(|(replica, _)| voter.names(**replica));
+        if !voter.directory.is_nil() {
+            return self.replicas.get(&voter).copied().unwrap_or_default();
+        }
+        let named = self.replicas.range(voter..=ReplicaId::new(voter.id, Uuid::max()));
         named.map(|(_, progress)| *progress).max_by_key(|progress| progress.last_fetch).unwrap_or_default()
     }
 

@@ -123,6 +123,10 @@ impl Quorum {
             return step.actions;
         }
         self.role_changes = 0;
+        if event == Event::Tick {
+            // The timer has gone off, so it must be set again even for the same moment.
+            self.timer = Millis::NEVER;
+        }
         self.handle(event, &mut step);
         self.finish(&mut step);
         step.actions

@@ -266,3 +266,10 @@ fn a_replica_whose_id_another_incarnation_has_taken_does_not_count_its_own_vote(
     }
     assert_eq!((quorum.role(), quorum.epoch()), (RoleName::Prospective, log.end().epoch));
 }
+
+#[test]
+fn an_early_tick_sets_the_timer_again() {
+    let mut hand = Hand::follower(4, false);
+    let due = hand.quorum.next_tick();
+    assert_eq!(hand.at(1), [Action::SetTimer(due)]);
+}
