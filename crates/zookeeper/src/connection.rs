@@ -133,8 +133,8 @@ impl Connection {
     /// When it will have been silent for too long.
     pub(crate) fn expires_ms(&self) -> u64 {
         let session = self.outbox.lock().session;
-        let patience =
-            session.map_or(self.door.config.sessionless_timeout_ms, |session| session.timeout_ms.unsigned_abs());
+        let patience = session
+            .map_or(self.door.config.sessionless_timeout_ms, |session| session.timeout_ms.unsigned_abs());
         self.last_heard_ms.load(Relaxed) + u64::from(patience)
     }
 
@@ -288,8 +288,13 @@ impl Connection {
 
     /// Puts the answer to a request. The body is written only if there is no error, or if it belongs to one.
     pub(crate) fn answer(&self, asked: &Asked, zxid: i64, err: i32, body: impl FnOnce(&mut BytesMut)) {
-        let answered =
-            Answered { operation: asked.op, xid: asked.xid, zxid, arrived_ms: asked.arrived_ms, now_ms: self.door.now_ms() };
+        let answered = Answered {
+            operation: asked.op,
+            xid: asked.xid,
+            zxid,
+            arrived_ms: asked.arrived_ms,
+            now_ms: self.door.now_ms(),
+        };
         self.door.request_done(asked.bytes);
         let mut outbox = self.outbox.lock();
         outbox.outstanding -= 1;

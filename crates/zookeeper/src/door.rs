@@ -33,7 +33,9 @@ const REQUEST_BYTES_MAX: usize = 64 << 20;
 
 /// The port could not be opened.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen for ZooKeeper clients on {address}: {error}; choose another clientPort or clientPortAddress")]
+#[error(
+    "cannot listen for ZooKeeper clients on {address}: {error}; choose another clientPort or clientPortAddress"
+)]
 pub struct BindError {
     /// What was asked for.
     pub address: String,
@@ -154,7 +156,10 @@ impl RunningDoor {
             }
         };
         if tokio::time::timeout(STOP_PATIENCE, gone).await.is_err() {
-            tracing::warn!(connections = self.door.connection_count(), "ZooKeeper clients left behind at shutdown");
+            tracing::warn!(
+                connections = self.door.connection_count(),
+                "ZooKeeper clients left behind at shutdown"
+            );
         }
     }
 }

@@ -25,7 +25,11 @@ enum First {
 }
 
 /// Serves a connection until it has a session; `None` if it gets none and is to end once its output is written.
-pub(crate) async fn open(connection: &Arc<Connection>, stream: &TcpStream, frames: &mut Frames) -> Option<Session> {
+pub(crate) async fn open(
+    connection: &Arc<Connection>,
+    stream: &TcpStream,
+    frames: &mut Frames,
+) -> Option<Session> {
     let door = connection.door();
     let patience = Duration::from_millis(u64::from(door.config.sessionless_timeout_ms));
     let first = tokio::select! {
@@ -58,7 +62,8 @@ async fn ended(connection: &Connection) {
 }
 
 async fn first(connection: &Connection, stream: &TcpStream, frames: &mut Frames) -> io::Result<First> {
-    let invalid = |error: &dyn std::fmt::Display| io::Error::new(io::ErrorKind::InvalidData, error.to_string());
+    let invalid =
+        |error: &dyn std::fmt::Display| io::Error::new(io::ErrorKind::InvalidData, error.to_string());
     frames.set_max(CONNECT_BYTES_MAX);
     loop {
         if let Some(word) = frames.first_four().and_then(Word::of_bytes) {

@@ -36,7 +36,9 @@ impl Reader<'_> {
             Read::GetAcl { path } => self.get_acl(asked, &path),
             Read::GetChildren { path, watch, with_stat } => self.get_children(asked, &path, watch, with_stat),
             Read::CountDescendants { path } => self.count_descendants(asked, &path),
-            Read::GetEphemerals { prefix } => self.get_ephemerals(asked, prefix.as_deref().unwrap_or_default()),
+            Read::GetEphemerals { prefix } => {
+                self.get_ephemerals(asked, prefix.as_deref().unwrap_or_default())
+            }
             Read::Multi(ops) => self.multi(asked, &ops),
             Read::SetWatches(request) => self.set_watches(asked, &request),
             Read::AddWatch { path, kind } => {

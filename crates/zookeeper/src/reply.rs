@@ -3,7 +3,9 @@
 //! Invariant: what the tree has at hand as slices is written straight into the connection's buffer, without a record between.
 use bytes::{BufMut, BytesMut};
 use ensemble::{OpResult, WatchEvent};
-use jute::{MultiHeader, OpCode, ReplyHeader, STATE_SYNC_CONNECTED, Wire, ZXID_NONE, put_frame, put_text, xid};
+use jute::{
+    MultiHeader, OpCode, ReplyHeader, STATE_SYNC_CONNECTED, Wire, ZXID_NONE, put_frame, put_text, xid,
+};
 use tree::Stat;
 
 /// Appends an answer. `body` is written in any case: an error's body is empty but for a few (reference 3.2).
@@ -167,7 +169,9 @@ mod tests {
         let mut out = BytesMut::new();
         put_reply(&mut out, 7, 9, 0, |out| Shape::Multi(ops).put_success(out, &results));
         let (_, mut body) = frame(out);
-        let Ok(Response::Multi(MultiResponse { results })) = Response::decode(OpCode::Multi.code(), &mut body) else {
+        let Ok(Response::Multi(MultiResponse { results })) =
+            Response::decode(OpCode::Multi.code(), &mut body)
+        else {
             panic!("no multi response");
         };
         assert!(body.is_empty());

@@ -6,7 +6,9 @@ use crate::config::ZooKeeperConfig;
 use crate::reply::Shape;
 use bytes::Bytes;
 use ensemble::{WatchKind, WatcherType};
-use jute::{AddWatchMode, CreateRequest, ErrorCode, MultiOp, OpCode, RequestHeader, Text, Wire, ZXID_NONE, xid};
+use jute::{
+    AddWatchMode, CreateRequest, ErrorCode, MultiOp, OpCode, RequestHeader, Text, Wire, ZXID_NONE, xid,
+};
 use std::net::IpAddr;
 use std::sync::Arc;
 use tree::{Acl, AclList, AuthId, Create, CreateMode, Op, Perms, Request};
@@ -55,17 +57,42 @@ pub(crate) enum Write {
 #[derive(Debug)]
 pub(crate) enum Read {
     Ping,
-    Exists { path: Text, watch: bool },
-    GetData { path: Text, watch: bool },
-    GetAcl { path: Text },
-    GetChildren { path: Text, watch: bool, with_stat: bool },
-    CountDescendants { path: Text },
-    GetEphemerals { prefix: Option<Text> },
+    Exists {
+        path: Text,
+        watch: bool,
+    },
+    GetData {
+        path: Text,
+        watch: bool,
+    },
+    GetAcl {
+        path: Text,
+    },
+    GetChildren {
+        path: Text,
+        watch: bool,
+        with_stat: bool,
+    },
+    CountDescendants {
+        path: Text,
+    },
+    GetEphemerals {
+        prefix: Option<Text>,
+    },
     Multi(Vec<MultiOp>),
     SetWatches(jute::SetWatches2Request),
-    AddWatch { path: Text, kind: WatchKind },
-    CheckWatches { path: Text, of: WatcherType },
-    RemoveWatches { path: Text, of: WatcherType },
+    AddWatch {
+        path: Text,
+        kind: WatchKind,
+    },
+    CheckWatches {
+        path: Text,
+        of: WatcherType,
+    },
+    RemoveWatches {
+        path: Text,
+        of: WatcherType,
+    },
     WhoAmI,
     /// Proven identities to add.
     Auth(Vec<AuthId>),
@@ -154,7 +181,9 @@ fn action(request: jute::Request, remote: IpAddr, config: &ZooKeeperConfig) -> A
     let read = match request {
         Asks::Create(request) => return create(request, None, CreateKind::Flags, Shape::Path),
         Asks::Create2(request) => return create(request, None, CreateKind::Flags, Shape::PathStat),
-        Asks::CreateContainer(request) => return create(request, None, CreateKind::Container, Shape::PathStat),
+        Asks::CreateContainer(request) => {
+            return create(request, None, CreateKind::Container, Shape::PathStat);
+        }
         Asks::CreateTtl(request) => {
             let ttl_ms = request.ttl;
             let jute::CreateTtlRequest { path, data, acl, flags, .. } = request;
@@ -201,7 +230,9 @@ fn action(request: jute::Request, remote: IpAddr, config: &ZooKeeperConfig) -> A
         }),
         Asks::SetWatches2(request) => Read::SetWatches(request),
         Asks::AddWatch(request) => match AddWatchMode::from_code(request.mode) {
-            Some(AddWatchMode::Persistent) => Read::AddWatch { path: request.path, kind: WatchKind::Persistent },
+            Some(AddWatchMode::Persistent) => {
+                Read::AddWatch { path: request.path, kind: WatchKind::Persistent }
+            }
             Some(AddWatchMode::PersistentRecursive) => {
                 Read::AddWatch { path: request.path, kind: WatchKind::Recursive }
             }
@@ -270,7 +301,9 @@ fn multi(ops: Vec<MultiOp>) -> Result<Action, ErrorCode> {
     let codes = ops.iter().map(MultiOp::op_code).collect();
     let ops = ops.into_iter().map(|op| {
         Ok(match op {
-            MultiOp::Create(request) | MultiOp::Create2(request) => create_op(request, None, CreateKind::Flags)?,
+            MultiOp::Create(request) | MultiOp::Create2(request) => {
+                create_op(request, None, CreateKind::Flags)?
+            }
             MultiOp::CreateContainer(request) => create_op(request, None, CreateKind::Container)?,
             MultiOp::CreateTtl(request) => {
                 let jute::CreateTtlRequest { path, data, acl, flags, ttl } = request;

@@ -207,7 +207,8 @@ impl Serving {
         let now_ms = door.now_ms();
         while self.has_room() {
             let Some(frame) = self.frames.next_frame().map_err(invalid)? else { break };
-            let call = request::parse(frame, self.connection.remote().ip(), &door.config, now_ms).map_err(invalid)?;
+            let call = request::parse(frame, self.connection.remote().ip(), &door.config, now_ms)
+                .map_err(invalid)?;
             self.connection.received(Some(call.asked.bytes));
             self.call_bytes += call.asked.bytes;
             self.said_last = call.ends_connection();
@@ -283,7 +284,13 @@ impl Serving {
                 self.session.submit(&self.identities, request, done);
             }
             Write::Sync(path) => {
-                self.session.sync(writes::completion(connection, asked, Shape::Echo(path), Vec::new(), false));
+                self.session.sync(writes::completion(
+                    connection,
+                    asked,
+                    Shape::Echo(path),
+                    Vec::new(),
+                    false,
+                ));
             }
             Write::Close => {
                 self.session.close(writes::completion(connection, asked, Shape::Header, Vec::new(), true));

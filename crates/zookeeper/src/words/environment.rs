@@ -40,7 +40,8 @@ pub(super) async fn folders(door: &Arc<Door>) -> String {
 pub(super) fn environment(door: &Door) -> String {
     let disk = door.world.disk.as_ref();
     let variable = |name: &str| std::env::var(name).unwrap_or_else(|_| NOT_AVAILABLE.to_owned());
-    let here = std::env::current_dir().map_or_else(|_| NOT_AVAILABLE.to_owned(), |path| path.display().to_string());
+    let here =
+        std::env::current_dir().map_or_else(|_| NOT_AVAILABLE.to_owned(), |path| path.display().to_string());
     let kernel = |path: &str| kernel_file(disk, path).unwrap_or_else(|| NOT_AVAILABLE.to_owned());
     let mut text = String::from("Environment:\n");
     put!(text, "zookeeper.version={VERSION}\n");

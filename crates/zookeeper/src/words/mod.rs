@@ -167,7 +167,8 @@ mod tests {
 
     #[test]
     fn only_srvr_is_allowed_without_a_whitelist() {
-        let allowed = |list: &str| -> Vec<&str> { Whitelist::parse(list).0.iter().map(|word| word.name()).collect() };
+        let allowed =
+            |list: &str| -> Vec<&str> { Whitelist::parse(list).0.iter().map(|word| word.name()).collect() };
         assert_eq!(allowed(""), ["srvr"]);
         assert_eq!(allowed(" ruok , nope,,mntr"), ["mntr", "ruok", "srvr"]);
         assert_eq!(allowed("*").len(), Word::ALL.len());

@@ -100,7 +100,8 @@ fn put_connection(text: &mut String, door: &Door, connection: &Connection, brief
         if stats.last_cxid >= 0 {
             put!(text, ",lcxid=0x{:x}", stats.last_cxid);
         }
-        let last_response = if stats.last_response_ms == 0 { 0 } else { door.to_wall_ms(stats.last_response_ms) };
+        let last_response =
+            if stats.last_response_ms == 0 { 0 } else { door.to_wall_ms(stats.last_response_ms) };
         put!(
             text,
             ",lzxid=0x{:x},lresp={last_response},llat={},minlat={},avglat={},maxlat={}",

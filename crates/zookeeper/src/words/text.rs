@@ -2,7 +2,8 @@
 use std::net::SocketAddr;
 
 const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
-const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 const MS_PER_DAY: i64 = 86_400_000;
 
 /// Appends formatted text to a string, which cannot fail.
@@ -29,7 +30,8 @@ pub(super) fn java_address(address: SocketAddr) -> String {
     match address {
         SocketAddr::V4(address) => format!("/{address}"),
         SocketAddr::V6(address) => {
-            let groups: Vec<String> = address.ip().segments().iter().map(|group| format!("{group:x}")).collect();
+            let groups: Vec<String> =
+                address.ip().segments().iter().map(|group| format!("{group:x}")).collect();
             format!("/[{}]:{}", groups.join(":"), address.port())
         }
     }
@@ -73,7 +75,9 @@ mod tests {
 
     #[test]
     fn doubles_look_like_javas() {
-        for (value, text) in [(0.0, "0.0"), (1.0, "1.0"), (0.3333, "0.3333"), (0.0002, "2.0E-4"), (1234.5, "1234.5")] {
+        for (value, text) in
+            [(0.0, "0.0"), (1.0, "1.0"), (0.3333, "0.3333"), (0.0002, "2.0E-4"), (1234.5, "1234.5")]
+        {
             assert_eq!(java_double(value), text);
         }
     }

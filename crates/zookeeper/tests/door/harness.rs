@@ -3,8 +3,8 @@ use base::World;
 use bytes::{Buf, Bytes, BytesMut};
 use ensemble::{EnsembleConfig, RunningEnsemble};
 use jute::{
-    Acl, ConnectRequest, ConnectResponse, CreateRequest, Id, PathVersionRequest, PathWatchRequest, ReplyHeader, Request,
-    RequestHeader, Response, SetDataRequest, Stat, WatcherEvent, Wire, put_frame,
+    Acl, ConnectRequest, ConnectResponse, CreateRequest, Id, PathVersionRequest, PathWatchRequest,
+    ReplyHeader, Request, RequestHeader, Response, SetDataRequest, Stat, WatcherEvent, Wire, put_frame,
 };
 use std::future::Future;
 use std::net::SocketAddr;

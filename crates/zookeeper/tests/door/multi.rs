@@ -2,8 +2,8 @@
 use crate::harness::{Client, Packet, create_request, delete, exists, node, open_acl};
 use bytes::Bytes;
 use jute::{
-    CreateTtlRequest, MultiOp, MultiRequest, MultiResult, PathVersionRequest, PathWatchRequest, Request, Response,
-    SetDataRequest,
+    CreateTtlRequest, MultiOp, MultiRequest, MultiResult, PathVersionRequest, PathWatchRequest, Request,
+    Response, SetDataRequest,
 };
 
 fn check(path: &str, version: i32) -> MultiOp {
@@ -79,7 +79,8 @@ async fn zk_3_2_a_failed_multi_answers_each_operation_and_zk_3_3_rolls_everythin
     let node = node().await;
     let mut client = node.client().await;
     client.create("/m", 0).await;
-    let packet = client.call(multi(vec![make("/m/s-", 2), make("/m/x", 0), check("/m", 7), remove("/m")])).await;
+    let packet =
+        client.call(multi(vec![make("/m/s-", 2), make("/m/x", 0), check("/m", 7), remove("/m")])).await;
     assert_eq!(packet.header.err, 0);
     let errors = [0, 0, -103, -2].map(MultiResult::Error);
     assert_eq!(results(packet), errors);
@@ -114,7 +115,9 @@ async fn zk_3_4_multi_read_reads_only_with_an_error_per_operation() {
     client.create("/m/c", 0).await;
     let request = Request::MultiRead(MultiRequest { ops: vec![read("/m"), read("/none"), list("/m")] });
     let Response::MultiRead(response) = client.call(request).await.expect_ok().response(22) else { panic!() };
-    assert!(matches!(&response.results[0], MultiResult::GetData(read) if read.data.as_deref() == Some(b"data")));
+    assert!(
+        matches!(&response.results[0], MultiResult::GetData(read) if read.data.as_deref() == Some(b"data"))
+    );
     assert_eq!(response.results[1], MultiResult::Error(-101));
     assert!(matches!(&response.results[2], MultiResult::GetChildren(list) if list.children == ["c"]));
     // The watch flags of its operations mean nothing.

@@ -2,13 +2,13 @@
 use crate::harness::{node, within};
 use zookeeper_client::{Acls, AddWatchMode, Client, CreateMode, EventType, OneshotWatcher};
 
-const OPEN: &Acls = Acls::anyone_all();
+const OPEN: Acls<'static> = Acls::anyone_all();
 
 #[tokio::test]
 async fn zookeeper_client_creates_watches_and_transacts() {
     let node = node().await;
     let client = within(Client::connect(&node.address.to_string())).await.expect("a session");
-    let options = CreateMode::Persistent.with_acls(OPEN.clone());
+    let options = CreateMode::Persistent.with_acls(OPEN);
     let (stat, _) = within(client.create("/a", b"1", &options)).await.expect("created");
     let (data, again, watcher): (Vec<u8>, _, OneshotWatcher) =
         within(client.get_and_watch_data("/a")).await.expect("read");
@@ -19,7 +19,7 @@ async fn zookeeper_client_creates_watches_and_transacts() {
     assert_eq!(event.zxid, set.mzxid);
 
     let mut recursive = within(client.watch("/a", AddWatchMode::PersistentRecursive)).await.expect("watched");
-    let sequential = CreateMode::EphemeralSequential.with_acls(OPEN.clone());
+    let sequential = CreateMode::EphemeralSequential.with_acls(OPEN);
     let (_, sequence) = within(client.create("/a/e-", b"", &sequential)).await.expect("created");
     assert_eq!(sequence.into_i64(), 0);
     let event = within(recursive.changed()).await;

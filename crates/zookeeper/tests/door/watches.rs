@@ -1,8 +1,10 @@
 //! Who is told what, in which order.
-use crate::harness::{Client, acl, create, create_request, delete, exists, get_children, get_data, node, open_acl, set_data};
+use crate::harness::{
+    Client, acl, create, create_request, delete, exists, get_children, get_data, node, open_acl, set_data,
+};
 use jute::{
-    AddWatchRequest, CreateRequest, PathWatcherTypeRequest, Request, Response, SetAclRequest, SetWatches2Request,
-    SetWatchesRequest, Text,
+    AddWatchRequest, CreateRequest, PathWatcherTypeRequest, Request, Response, SetAclRequest,
+    SetWatches2Request, SetWatchesRequest, Text,
 };
 
 const CREATED: i32 = 1;
@@ -104,7 +106,8 @@ async fn zk_3_10_one_deletion_is_told_once_then_to_the_parent() {
 #[tokio::test]
 async fn zk_3_11_persistent_watches_stay_and_recursive_ones_hear_of_no_children_changes() {
     let node = node().await;
-    let (mut plain, mut recursive, mut writer) = (node.client().await, node.client().await, node.client().await);
+    let (mut plain, mut recursive, mut writer) =
+        (node.client().await, node.client().await, node.client().await);
     let answer = plain.call(add_watch("/p", 0)).await.expect_ok();
     assert_eq!(answer.response(106), Response::AddWatch(jute::ErrorResponse { err: 0 }));
     recursive.call(add_watch("/p", 1)).await.expect_ok();
@@ -114,7 +117,8 @@ async fn zk_3_11_persistent_watches_stay_and_recursive_ones_hear_of_no_children_
         writer.set("/p/c", b"x").await;
         writer.call(delete("/p/c", -1)).await.expect_ok();
         writer.call(delete("/p", -1)).await.expect_ok();
-        let expected = [event(CREATED, "/p"), event(CHILDREN, "/p"), event(CHILDREN, "/p"), event(DELETED, "/p")];
+        let expected =
+            [event(CREATED, "/p"), event(CHILDREN, "/p"), event(CHILDREN, "/p"), event(DELETED, "/p")];
         assert_eq!(events(&mut plain).await, expected, "round {round}");
         let expected = [
             event(CREATED, "/p"),
@@ -170,9 +174,13 @@ async fn zk_3_13_set_watches_tells_what_was_missed_and_sets_the_rest() {
         child_watches: texts(&["/kids", "/quiet", "/gone"]),
     };
     client.send_as(-8, &Request::SetWatches(request)).await;
-    for (kind, path) in
-        [(CHANGED, "/changed"), (DELETED, "/gone"), (CREATED, "/came"), (CHILDREN, "/kids"), (DELETED, "/gone")]
-    {
+    for (kind, path) in [
+        (CHANGED, "/changed"),
+        (DELETED, "/gone"),
+        (CREATED, "/came"),
+        (CHILDREN, "/kids"),
+        (DELETED, "/gone"),
+    ] {
         assert_eq!(client.event().await, (-1, kind, path.to_owned()));
     }
     let answer = client.packet().await.expect_ok();

@@ -21,7 +21,10 @@ async fn zk_3_23_a_word_is_answered_on_the_client_port_and_the_connection_ends()
 async fn words_that_are_not_allowed_say_so() {
     let node = node_with(|config, _| config.four_letter_words = zookeeper::Whitelist::parse("ruok")).await;
     assert_eq!(ask(node.address, b"ruok").await, "imok");
-    assert_eq!(ask(node.address, b"mntr").await, "mntr is not executed because it is not in the whitelist.\n");
+    assert_eq!(
+        ask(node.address, b"mntr").await,
+        "mntr is not executed because it is not in the whitelist.\n"
+    );
     assert!(ask(node.address, b"srvr").await.starts_with("Zookeeper version: 3.9.5-"));
     node.stop().await;
 }
@@ -108,7 +111,8 @@ async fn cons_shows_a_connections_session_and_last_operation() {
     let zxid = client.stat(&made).await.czxid.max(zxid);
     let local = client.stream.local_addr().expect("an address");
     let text = ask(node.address, b"cons").await;
-    let start = format!(" /{local}[1](queued=0,recved=4,sent=4,sid=0x{:x},lop=EXIS,est=", client.session.session_id);
+    let start =
+        format!(" /{local}[1](queued=0,recved=4,sent=4,sid=0x{:x},lop=EXIS,est=", client.session.session_id);
     assert!(text.starts_with(&start), "{text}");
     assert!(text.contains(&format!(",to=10000,lcxid=0x3,lzxid=0x{zxid:x},lresp=")), "{text}");
     assert!(text.contains(",minlat=0,avglat=") && text.ends_with(")\n\n"), "{text}");
