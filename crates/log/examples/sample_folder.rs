@@ -44,6 +44,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn fill(log: &Log, world: &World) -> Result<(), Box<dyn Error>> {
+    let epoch = log.latest_epoch().unwrap_or(0);
     let mut sequence = log.producer(7).map_or(0, |entry| entry.last_sequence() + 1);
     for round in 0..200i64 {
         let codec = CODECS[(round % 5) as usize];
@@ -62,7 +63,7 @@ fn fill(log: &Log, world: &World) -> Result<(), Box<dyn Error>> {
             ];
             builder.append(world.clock.wall_ms() + round, Some(key.as_bytes()), value, &headers)?;
         }
-        log.append(builder.build()?, (round / 60) as i32 + log.latest_epoch().unwrap_or(0), Origin::Client)?;
+        log.append(builder.build()?, epoch + (round / 60) as i32, Origin::Client)?;
     }
     let mut control = BatchBuilder::new(0).control();
     // A snapshot header control record (type 3) with an empty value of version 0.
