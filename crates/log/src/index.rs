@@ -192,7 +192,17 @@ impl<E: IndexEntry> Index<E> {
     }
 
     /// The last entry whose key is at most `key`.
+    ///
+    /// Meanwhile a truncation may shorten the file; then there is no answer, and a search through the log begins at the
+    /// segment's start.
     pub(crate) fn floor(&self, key: i64) -> io::Result<Option<E>> {
+        match self.search(key) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+            result => result,
+        }
+    }
+
+    fn search(&self, key: i64) -> io::Result<Option<E>> {
         let (file, written) = {
             let mut state = self.state.lock();
             let file = self.load(&mut state)?;
@@ -236,7 +246,18 @@ impl<E: IndexEntry> Index<E> {
 
     /// Removes all entries.
     pub(crate) fn clear(&self) -> io::Result<()> {
-        self.truncate_while(|_| true)
+        let mut state = self.state.lock();
+        let file = self.load(&mut state)?;
+        *state = State { file: Some(file.clone()), written: 0, pending: Vec::new(), last: None };
+        file.set_len(0)
+    }
+
+    /// Closes the file until it is used again. Not for an index whose file may be renamed.
+    pub(crate) fn release(&self) -> io::Result<()> {
+        let mut state = self.state.lock();
+        self.write_pending(&mut state)?;
+        state.file = None;
+        Ok(())
     }
 }
 

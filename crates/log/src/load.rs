@@ -29,8 +29,9 @@ impl Log {
     pub fn open(options: LogOptions) -> Result<Log, LogError> {
         let LogOptions { world, dir, .. } = &options;
         world.disk.create_dir_all(dir).map_err(|error| LogError::io("creating", dir, error))?;
+        let stored_epochs = load_epochs(world, dir)?;
         let mut loader =
-            Loader { options: &options, segments: BTreeMap::new(), epochs: load_epochs(world, dir)? };
+            Loader { options: &options, segments: BTreeMap::new(), epochs: stored_epochs.clone() };
         loader.finish_swaps()?;
         let snapshots = loader.find_files()?;
         loader.recover()?;
@@ -52,6 +53,7 @@ impl Log {
         }
         epochs.truncate_from_end(log_end);
         epochs.truncate_from_start(log_start);
+        let epochs_changed = epochs != stored_epochs;
         let flushed = if options.clean_shutdown { log_end } else { options.recovery_point.min(log_end) };
         let log = Log {
             dir: dir.clone(),
@@ -72,6 +74,7 @@ impl Log {
             log_end: AtomicI64::new(log_end),
             flushed: AtomicI64::new(flushed.max(0)),
             high_watermark: AtomicI64::new(options.high_watermark.clamp(log_start, log_end)),
+            first_unstable: AtomicI64::new(i64::MAX),
             flushed_at_ms: AtomicU64::new(world.clock.monotonic_ms()),
             dir_changed: AtomicBool::new(true),
             offline: OnceLock::new(),
@@ -79,11 +82,11 @@ impl Log {
             config: RwLock::new(Arc::new(options.config)),
             world: options.world,
         };
-        log.finish_opening()?;
+        log.finish_opening(epochs_changed)?;
         Ok(log)
     }
 
-    fn finish_opening(&self) -> Result<(), LogError> {
+    fn finish_opening(&self, epochs_changed: bool) -> Result<(), LogError> {
         let config = self.config();
         if self.segments.read().is_empty() {
             let fresh = self.create_segment(&config, self.log_end_offset())?;
@@ -91,7 +94,9 @@ impl Log {
         }
         // Appending compares with the largest timestamp so far.
         self.active().max_timestamp()?;
-        self.save_epochs(&self.epochs.read())?;
+        if epochs_changed {
+            self.save_epochs(&self.epochs.read())?;
+        }
         let mut writer = self.writer.lock();
         writer.jitter_ms = self.draw_jitter(&config);
         self.load_producers(&mut writer)
@@ -135,6 +140,7 @@ impl Log {
         }
         self.replay_producers(writer, from, log_end)?;
         writer.producers.expire(self.world.clock.wall_ms(), expiration);
+        self.update_first_unstable(writer);
         Ok(())
     }
 
@@ -238,9 +244,11 @@ impl Loader<'_> {
     fn finish_swaps(&self) -> Result<(), LogError> {
         let (world, dir) = (&self.options.world, &self.options.dir);
         let mut results = Vec::new();
+        let mut changed = false;
         for (path, name) in self.names()? {
             if name.ends_with(DELETED_SUFFIX) || name.ends_with(CLEANED_SUFFIX) || name.ends_with(".tmp") {
                 remove_file(world, &path)?;
+                changed = true;
             } else if let Some(inner) = name.strip_suffix(SWAP_SUFFIX) {
                 match FileKind::parse(inner) {
                     Some((FileKind::Log, base)) => results.push(base),
@@ -258,8 +266,12 @@ impl Loader<'_> {
                 }
             }
         }
+        changed |= !results.is_empty();
         for base in results {
             self.finish_swap(base)?;
+        }
+        if !changed {
+            return Ok(());
         }
         world.disk.sync_dir(dir).map_err(|error| LogError::io("flushing", dir, error))
     }
@@ -352,6 +364,9 @@ impl Loader<'_> {
         let sane = segment.offset_index.length_is_sane().map_err(read)?
             && segment.time_index.length_is_sane().map_err(read)?;
         let last = segment.offset_index.last().map_err(read)?;
+        // Old segments keep no descriptors for their indexes until they are read.
+        segment.offset_index.release().map_err(read)?;
+        segment.time_index.release().map_err(read)?;
         Ok(sane && last.is_none_or(|entry| u64::from(entry.position) < segment.size()))
     }
 }

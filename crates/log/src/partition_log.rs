@@ -93,6 +93,8 @@ pub struct Log {
     pub(crate) log_end: AtomicI64,
     pub(crate) flushed: AtomicI64,
     pub(crate) high_watermark: AtomicI64,
+    /// First offset of an open transaction; the largest number if there is none.
+    pub(crate) first_unstable: AtomicI64,
     /// Monotonic time of the last flush, in milliseconds.
     pub(crate) flushed_at_ms: std::sync::atomic::AtomicU64,
     /// Whether files were created or removed since the folder was last synced.
@@ -157,14 +159,22 @@ impl Log {
     /// Raises the high watermark, at most to the log end; lower values are ignored. Returns the one that holds now.
     pub fn advance_high_watermark(&self, offset: i64) -> i64 {
         let offset = offset.min(self.log_end_offset());
-        self.high_watermark.fetch_max(offset, Ordering::AcqRel).max(offset)
+        let now = self.high_watermark.fetch_max(offset, Ordering::AcqRel).max(offset);
+        if self.first_unstable.load(Ordering::Acquire) != i64::MAX {
+            self.update_first_unstable(&mut self.writer.lock());
+        }
+        now
     }
 
-    /// Where readers of committed data must stop: the first offset of an undecided transaction, else the high watermark.
+    /// Where readers of committed data must stop: the first offset of a transaction that is undecided, or whose marker is
+    /// not below the high watermark; else the high watermark.
     pub fn last_stable_offset(&self) -> i64 {
-        let high_watermark = self.high_watermark();
-        let unstable = self.writer.lock().producers.first_unstable_offset(high_watermark);
-        unstable.map_or(high_watermark, |offset| offset.min(high_watermark))
+        self.high_watermark().min(self.first_unstable.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn update_first_unstable(&self, writer: &mut Writer) {
+        let first = writer.producers.first_unstable_offset(self.high_watermark());
+        self.first_unstable.store(first.unwrap_or(i64::MAX), Ordering::Release);
     }
 
     /// Total size of the segments in bytes.
@@ -272,8 +282,9 @@ impl Log {
         self.append_all(vec![batch], leader_epoch, origin)
     }
 
-    /// Appends several batches as the leader, with one vectored write as long as they fit a segment. If the first is a
-    /// repeated one, nothing is written. Either all are accepted or none.
+    /// Appends several batches as the leader, with one vectored write as long as they fit a segment. Either all are
+    /// accepted or none; if one is a repetition, nothing is written. Sequences are judged against what the log held
+    /// before, so a client's batches come one at a time.
     pub fn append_all(
         &self,
         mut batches: Vec<Batch>,
@@ -310,9 +321,10 @@ impl Log {
             offset = batch.header().next_offset();
         }
         let rolled = self.write(&mut writer, &config, &batches)?;
+        let info = self.info(start, log_append_time, rolled);
         drop(writer);
         self.flush_after_append(&config)?;
-        Ok(self.info(start, log_append_time, rolled))
+        Ok(info)
     }
 
     /// Appends batches that carry their offsets and epochs: a follower's copy, or entries of the znode log. Offsets must
@@ -335,11 +347,13 @@ impl Log {
             end = header.next_offset();
         }
         let rolled = self.write(&mut writer, &config, batches)?;
+        let info = self.info(start, NO_TIMESTAMP, rolled);
         drop(writer);
         self.flush_after_append(&config)?;
-        Ok(self.info(start, NO_TIMESTAMP, rolled))
+        Ok(info)
     }
 
+    /// What an append did whose last batch is the newest; the append lock is held.
     fn info(&self, first_offset: i64, log_append_time: i64, rolled: bool) -> AppendInfo {
         let log_end_offset = self.log_end_offset();
         AppendInfo {
@@ -390,7 +404,11 @@ impl Log {
         for batch in group {
             writer.producers.apply(batch);
             tail.push(batch, active.base_offset, now);
-            self.log_end.store(batch.header().next_offset(), Ordering::Release);
+        }
+        if let Some(last) = group.last() {
+            // Published before the end, so that no reader of committed data gets ahead.
+            self.update_first_unstable(writer);
+            self.log_end.store(last.header().next_offset(), Ordering::Release);
         }
         Ok(())
     }
@@ -441,16 +459,22 @@ impl Log {
         base_offset: i64,
     ) -> Result<Arc<Segment>, LogError> {
         let old = self.active();
-        if old.size() == 0 {
-            // An empty segment would keep its base offset for good, so it makes room.
-            self.segments.write().remove(&old.base_offset);
-            self.doom_segment(writer, &old, config)?;
-        } else {
+        if old.size() > 0 {
             old.seal()?;
             self.write_producer_snapshot(writer, self.log_end_offset())?;
         }
         let fresh = self.create_segment(config, base_offset)?;
-        self.segments.write().insert(base_offset, fresh.clone());
+        {
+            let mut segments = self.segments.write();
+            if old.size() == 0 {
+                // An empty segment would keep its base offset for good, so it makes room.
+                segments.remove(&old.base_offset);
+            }
+            segments.insert(base_offset, fresh.clone());
+        }
+        if old.size() == 0 {
+            self.doom_segment(writer, &old, config)?;
+        }
         writer.jitter_ms = self.draw_jitter(config);
         Ok(fresh)
     }

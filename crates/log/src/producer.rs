@@ -206,6 +206,9 @@ impl Producers {
 
     /// The first offset that a reader of committed data must not pass while the high watermark is `high_watermark`.
     pub(crate) fn first_unstable_offset(&mut self, high_watermark: i64) -> Option<i64> {
+        if self.transactions.is_empty() {
+            return None;
+        }
         self.transactions.retain(|_, open| open.marker.is_none_or(|marker| marker >= high_watermark));
         self.transactions.first_key_value().map(|(first, _)| *first)
     }

@@ -60,12 +60,28 @@ impl Log {
         if let Some((chunks, size)) = cached {
             return Ok(FetchData { chunks, size });
         }
-        for segment in self.segments_from(offset) {
-            if let Some(data) = read_segment(&segment, offset, until, end, limits)? {
-                return Ok(data);
+        let mut next = self.segment_at(offset);
+        while let Some(segment) = next {
+            match read_segment(&segment, offset, until, end, limits) {
+                Ok(Some(data)) => return Ok(data),
+                Ok(None) => next = self.segment_after(segment.base_offset),
+                // A truncation took the bytes away; the reader finds out with its next request.
+                Err(LogError::Corrupt { .. }) if self.log_end_offset() < end => break,
+                Err(error) => return Err(error),
             }
         }
         Ok(FetchData::default())
+    }
+
+    /// The segment whose range holds `offset`, else the first one.
+    fn segment_at(&self, offset: i64) -> Option<Arc<Segment>> {
+        let segments = self.segments.read();
+        let found = segments.range(..=offset).next_back().or_else(|| segments.first_key_value());
+        found.map(|(_, segment)| segment.clone())
+    }
+
+    fn segment_after(&self, base: i64) -> Option<Arc<Segment>> {
+        self.segments.read().range(base.saturating_add(1)..).next().map(|(_, segment)| segment.clone())
     }
 
     /// The segment whose range holds `offset` and all behind it.

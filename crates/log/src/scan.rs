@@ -37,6 +37,11 @@ pub(crate) enum Step<T> {
     Broken(String),
 }
 
+/// The file became shorter during the scan: a truncation.
+fn shortened<T>() -> Step<T> {
+    Step::Broken("the file was shortened while it was read".to_owned())
+}
+
 /// Reads headers only, skipping bodies.
 pub(crate) struct HeaderScan<'a> {
     file: &'a dyn File,
@@ -64,7 +69,10 @@ impl<'a> HeaderScan<'a> {
         let at = self.position.wrapping_sub(self.window_start) as usize;
         if self.window.len() < HEADER_SIZE || at > self.window.len() - HEADER_SIZE {
             self.window.resize(left.min(HEADER_WINDOW as u64) as usize, 0);
-            self.file.read_exact_at(&mut self.window, self.position)?;
+            match self.file.read_exact_at(&mut self.window, self.position) {
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(shortened()),
+                result => result?,
+            }
             self.window_start = self.position;
         }
         let at = (self.position - self.window_start) as usize;
@@ -95,16 +103,19 @@ impl<'a> BatchScan<'a> {
         BatchScan { file, position, end, buffer: Bytes::new() }
     }
 
-    /// Makes at least `count` bytes available, which the file must still have.
-    fn fill(&mut self, count: usize) -> io::Result<()> {
+    /// Makes at least `count` bytes available, which the file should still have. False if the file was shortened meanwhile.
+    fn fill(&mut self, count: usize) -> io::Result<bool> {
         if self.buffer.len() >= count {
-            return Ok(());
+            return Ok(true);
         }
         let left = self.end - self.position;
         let mut fresh = vec![0; left.min(count.max(BATCH_WINDOW) as u64) as usize];
-        self.file.read_exact_at(&mut fresh, self.position)?;
+        match self.file.read_exact_at(&mut fresh, self.position) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
+            result => result?,
+        }
         self.buffer = Bytes::from(fresh);
-        Ok(())
+        Ok(true)
     }
 
     /// The next batch with its position. Its CRC was not checked.
@@ -116,7 +127,9 @@ impl<'a> BatchScan<'a> {
         if left < HEADER_SIZE as u64 {
             return Ok(Step::Broken(format!("{left} bytes are left, less than a header")));
         }
-        self.fill(HEADER_SIZE)?;
+        if !self.fill(HEADER_SIZE)? {
+            return Ok(shortened());
+        }
         let size = match BatchHeader::parse(&self.buffer) {
             Ok(header) => header.size(),
             Err(fault) => return Ok(Step::Broken(fault.to_string())),
@@ -124,7 +137,9 @@ impl<'a> BatchScan<'a> {
         if size as u64 > left {
             return Ok(Step::Broken(format!("a batch of {size} bytes is cut off after {left}")));
         }
-        self.fill(size)?;
+        if !self.fill(size)? {
+            return Ok(shortened());
+        }
         let batch = match Batch::parse_one(&self.buffer) {
             Ok(batch) => batch,
             Err(fault) => return Ok(Step::Broken(fault.to_string())),

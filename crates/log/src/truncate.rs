@@ -78,6 +78,7 @@ impl Log {
         self.log_end.store(offset, Ordering::Release);
         self.tail.lock().reset(offset);
         writer.producers.clear();
+        self.update_first_unstable(writer);
         for snapshot in std::mem::take(&mut writer.snapshots) {
             self.remove_file(&crate::segment::FileKind::Producers.path(&self.dir, snapshot))?;
         }
