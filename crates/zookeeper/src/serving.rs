@@ -221,8 +221,7 @@ impl Serving {
     /// Starts the requests whose turn it is.
     fn start(&mut self) -> Progress {
         let mut progress = Progress::None;
-        loop {
-            let Some(next) = self.calls.front() else { break };
+        while let Some(next) = self.calls.front() {
             let submitted = self.connection.submitted();
             if matches!(next.action, Action::Read(_)) {
                 if submitted > 0 || self.connection.is_output_full() {

@@ -17,20 +17,20 @@ use zookeeper::{RunningDoor, ZooKeeperConfig};
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A node that serves on a free port.
-pub struct Node {
-    pub address: SocketAddr,
-    pub door: RunningDoor,
-    pub running: RunningEnsemble,
+pub(crate) struct Node {
+    pub(crate) address: SocketAddr,
+    pub(crate) door: RunningDoor,
+    pub(crate) running: RunningEnsemble,
     _folder: tempfile::TempDir,
 }
 
 /// Starts a node with quick sessions.
-pub async fn node() -> Node {
+pub(crate) async fn node() -> Node {
     node_with(|_, _| {}).await
 }
 
 /// Starts a node whose settings `adjust` changes.
-pub async fn node_with(adjust: impl FnOnce(&mut ZooKeeperConfig, &mut EnsembleConfig)) -> Node {
+pub(crate) async fn node_with(adjust: impl FnOnce(&mut ZooKeeperConfig, &mut EnsembleConfig)) -> Node {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut ensemble_config = EnsembleConfig::new(folder.path().to_owned(), 1, uuid::Uuid::from_u128(1));
     ensemble_config.tick_ms = 100;
@@ -51,33 +51,33 @@ pub async fn node_with(adjust: impl FnOnce(&mut ZooKeeperConfig, &mut EnsembleCo
 
 impl Node {
     /// A client with a session.
-    pub async fn client(&self) -> Client {
+    pub(crate) async fn client(&self) -> Client {
         Client::connect(self.address).await
     }
 
     /// Stops door and ensemble, in this order.
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         within(self.door.stop()).await;
         within(self.running.stop()).await.expect("a clean stop");
     }
 }
 
 /// Waits, but not forever.
-pub async fn within<T>(future: impl Future<Output = T>) -> T {
+pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, future).await.expect("an answer in time")
 }
 
 /// One packet from the server.
 #[derive(Debug)]
-pub struct Packet {
-    pub header: ReplyHeader,
-    pub body: Bytes,
+pub(crate) struct Packet {
+    pub(crate) header: ReplyHeader,
+    pub(crate) body: Bytes,
 }
 
 impl Packet {
     /// The body as the response to an operation.
     #[track_caller]
-    pub fn response(mut self, op: i32) -> Response {
+    pub(crate) fn response(mut self, op: i32) -> Response {
         let response = Response::decode(op, &mut self.body).expect("a response");
         assert!(self.body.is_empty(), "bytes after the response: {:?}", self.body);
         response
@@ -85,7 +85,7 @@ impl Packet {
 
     /// The watch event that it is: zxid, type and path.
     #[track_caller]
-    pub fn event(mut self) -> (i64, i32, String) {
+    pub(crate) fn event(mut self) -> (i64, i32, String) {
         assert_eq!(self.header.xid, jute::xid::WATCH_EVENT, "not an event: {:?}", self.header);
         let event = WatcherEvent::decode(&mut self.body).expect("an event");
         assert_eq!((self.header.err, event.state), (0, jute::STATE_SYNC_CONNECTED));
@@ -94,35 +94,35 @@ impl Packet {
 
     /// Asserts that it is an error: a header and nothing else.
     #[track_caller]
-    pub fn expect_error(&self, code: i32) {
+    pub(crate) fn expect_error(&self, code: i32) {
         assert_eq!((self.header.err, self.body.len()), (code, 0), "{:?}", self.header);
     }
 
     /// Asserts that it is no error.
     #[track_caller]
-    pub fn expect_ok(self) -> Packet {
+    pub(crate) fn expect_ok(self) -> Packet {
         assert_eq!(self.header.err, 0, "{:?}", self.header);
         self
     }
 }
 
 /// A client that numbers its requests from 1.
-pub struct Client {
-    pub stream: TcpStream,
-    pub session: ConnectResponse,
+pub(crate) struct Client {
+    pub(crate) stream: TcpStream,
+    pub(crate) session: ConnectResponse,
     next_xid: i32,
 }
 
 impl Client {
     /// Opens a session.
-    pub async fn connect(address: SocketAddr) -> Client {
+    pub(crate) async fn connect(address: SocketAddr) -> Client {
         let client = Client::connect_with(address, &connect_request()).await.expect("a session");
         assert_ne!(client.session.session_id, 0);
         client
     }
 
     /// Sends a connect request; `None` if the server drops the socket without an answer.
-    pub async fn connect_with(address: SocketAddr, request: &ConnectRequest) -> Option<Client> {
+    pub(crate) async fn connect_with(address: SocketAddr, request: &ConnectRequest) -> Option<Client> {
         let mut stream = TcpStream::connect(address).await.expect("a connection");
         let mut out = BytesMut::new();
         put_frame(&mut out, |out| request.encode(out));
@@ -134,7 +134,7 @@ impl Client {
     }
 
     /// Attaches a new connection to this client's session.
-    pub async fn again(&self, address: SocketAddr, last_zxid_seen: i64) -> Option<Client> {
+    pub(crate) async fn again(&self, address: SocketAddr, last_zxid_seen: i64) -> Option<Client> {
         let request = ConnectRequest {
             session_id: self.session.session_id,
             password: self.session.password.clone(),
@@ -145,7 +145,7 @@ impl Client {
     }
 
     /// Sends a request with the next xid and returns that.
-    pub async fn send(&mut self, request: &Request) -> i32 {
+    pub(crate) async fn send(&mut self, request: &Request) -> i32 {
         let xid = self.next_xid;
         self.next_xid += 1;
         self.send_as(xid, request).await;
@@ -153,14 +153,14 @@ impl Client {
     }
 
     /// Sends a request with this xid.
-    pub async fn send_as(&mut self, xid: i32, request: &Request) {
+    pub(crate) async fn send_as(&mut self, xid: i32, request: &Request) {
         let mut body = BytesMut::new();
         request.encode(&mut body);
         self.send_raw(xid, request.op_code().code(), &body).await;
     }
 
     /// Sends a header and any bytes.
-    pub async fn send_raw(&mut self, xid: i32, op: i32, body: &[u8]) {
+    pub(crate) async fn send_raw(&mut self, xid: i32, op: i32, body: &[u8]) {
         let mut out = BytesMut::new();
         put_frame(&mut out, |out| {
             RequestHeader { xid, op }.encode(out);
@@ -170,24 +170,24 @@ impl Client {
     }
 
     /// The next packet; `None` if the server has closed the connection.
-    pub async fn next(&mut self) -> Option<Packet> {
+    pub(crate) async fn next(&mut self) -> Option<Packet> {
         let mut frame = read_frame(&mut self.stream).await?;
         let header = ReplyHeader::decode(&mut frame).expect("a reply header");
         Some(Packet { header, body: frame })
     }
 
     /// The next packet, which must come.
-    pub async fn packet(&mut self) -> Packet {
+    pub(crate) async fn packet(&mut self) -> Packet {
         self.next().await.expect("a packet, not the end")
     }
 
     /// The next packet, which must be an event: zxid, type and path.
-    pub async fn event(&mut self) -> (i64, i32, String) {
+    pub(crate) async fn event(&mut self) -> (i64, i32, String) {
         self.packet().await.event()
     }
 
     /// Sends a request and returns its answer, which must be the next packet.
-    pub async fn call(&mut self, request: Request) -> Packet {
+    pub(crate) async fn call(&mut self, request: Request) -> Packet {
         let xid = self.send(&request).await;
         let packet = self.packet().await;
         assert_eq!(packet.header.xid, xid, "{packet:?}");
@@ -195,14 +195,14 @@ impl Client {
     }
 
     /// Asserts that the server has closed the connection.
-    pub async fn expect_end(&mut self) {
+    pub(crate) async fn expect_end(&mut self) {
         if let Some(packet) = self.next().await {
             panic!("the connection goes on: {packet:?}");
         }
     }
 
     /// Creates a znode and returns its path.
-    pub async fn create(&mut self, path: &str, flags: i32) -> String {
+    pub(crate) async fn create(&mut self, path: &str, flags: i32) -> String {
         let packet = self.call(create(path, b"data", flags)).await.expect_ok();
         match packet.response(1) {
             Response::Create(response) => response.path.to_string(),
@@ -211,7 +211,7 @@ impl Client {
     }
 
     /// Sets data and returns the stat.
-    pub async fn set(&mut self, path: &str, data: &'static [u8]) -> Stat {
+    pub(crate) async fn set(&mut self, path: &str, data: &'static [u8]) -> Stat {
         match self.call(set_data(path, data, -1)).await.expect_ok().response(5) {
             Response::SetData(response) => response.stat,
             other => panic!("{other:?}"),
@@ -219,7 +219,7 @@ impl Client {
     }
 
     /// A znode's stat.
-    pub async fn stat(&mut self, path: &str) -> Stat {
+    pub(crate) async fn stat(&mut self, path: &str) -> Stat {
         match self.call(exists(path, false)).await.expect_ok().response(3) {
             Response::Exists(response) => response.stat,
             other => panic!("{other:?}"),
@@ -227,7 +227,7 @@ impl Client {
     }
 
     /// Adds an identity.
-    pub async fn auth(&mut self, scheme: &str, proof: &'static str) -> Packet {
+    pub(crate) async fn auth(&mut self, scheme: &str, proof: &'static str) -> Packet {
         let packet = jute::AuthPacket {
             auth_type: 0,
             scheme: scheme.into(),
@@ -238,14 +238,14 @@ impl Client {
     }
 
     /// Ends the session and the connection.
-    pub async fn close(mut self) {
+    pub(crate) async fn close(mut self) {
         self.call(Request::CloseSession).await.expect_ok();
         self.expect_end().await;
     }
 }
 
 /// What a client sends that wants a new session of ten seconds.
-pub fn connect_request() -> ConnectRequest {
+pub(crate) fn connect_request() -> ConnectRequest {
     ConnectRequest {
         timeout_ms: 10_000,
         password: Some(Bytes::from_static(&[0; 16])),
@@ -255,7 +255,7 @@ pub fn connect_request() -> ConnectRequest {
 }
 
 /// Reads one frame; `None` at the end of the stream.
-pub async fn read_frame(stream: &mut TcpStream) -> Option<Bytes> {
+pub(crate) async fn read_frame(stream: &mut TcpStream) -> Option<Bytes> {
     let mut length = [0; 4];
     let read = within(stream.read_exact(&mut length)).await;
     if read.is_err() {
@@ -267,7 +267,7 @@ pub async fn read_frame(stream: &mut TcpStream) -> Option<Bytes> {
 }
 
 /// Everything that the server sends until it closes.
-pub async fn ask(address: SocketAddr, bytes: &[u8]) -> String {
+pub(crate) async fn ask(address: SocketAddr, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(address).await.expect("a connection");
     stream.write_all(bytes).await.expect("a write");
     let mut answer = Vec::new();
@@ -276,44 +276,44 @@ pub async fn ask(address: SocketAddr, bytes: &[u8]) -> String {
 }
 
 /// `world:anyone:cdrwa`.
-pub fn open_acl() -> Vec<Acl> {
+pub(crate) fn open_acl() -> Vec<Acl> {
     acl(31, "world", "anyone")
 }
 
 /// An ACL of one entry.
-pub fn acl(perms: i32, scheme: &str, id: &str) -> Vec<Acl> {
+pub(crate) fn acl(perms: i32, scheme: &str, id: &str) -> Vec<Acl> {
     vec![Acl { perms, id: Id { scheme: Some(scheme.into()), id: Some(id.into()) } }]
 }
 
-pub fn create_request(path: &str, data: &'static [u8], flags: i32) -> CreateRequest {
+pub(crate) fn create_request(path: &str, data: &'static [u8], flags: i32) -> CreateRequest {
     CreateRequest { path: path.into(), data: Some(Bytes::from_static(data)), acl: open_acl(), flags }
 }
 
-pub fn create(path: &str, data: &'static [u8], flags: i32) -> Request {
+pub(crate) fn create(path: &str, data: &'static [u8], flags: i32) -> Request {
     Request::Create(create_request(path, data, flags))
 }
 
-pub fn delete(path: &str, version: i32) -> Request {
+pub(crate) fn delete(path: &str, version: i32) -> Request {
     Request::Delete(PathVersionRequest { path: path.into(), version })
 }
 
-pub fn set_data(path: &str, data: &'static [u8], version: i32) -> Request {
+pub(crate) fn set_data(path: &str, data: &'static [u8], version: i32) -> Request {
     Request::SetData(SetDataRequest { path: path.into(), data: Some(Bytes::from_static(data)), version })
 }
 
-pub fn exists(path: &str, watch: bool) -> Request {
+pub(crate) fn exists(path: &str, watch: bool) -> Request {
     Request::Exists(PathWatchRequest { path: path.into(), watch })
 }
 
-pub fn get_data(path: &str, watch: bool) -> Request {
+pub(crate) fn get_data(path: &str, watch: bool) -> Request {
     Request::GetData(PathWatchRequest { path: path.into(), watch })
 }
 
-pub fn get_children(path: &str, watch: bool) -> Request {
+pub(crate) fn get_children(path: &str, watch: bool) -> Request {
     Request::GetChildren(PathWatchRequest { path: path.into(), watch })
 }
 
 /// addWatch: 0 is persistent, 1 recursive.
-pub fn add(path: &str, mode: i32) -> Request {
+pub(crate) fn add(path: &str, mode: i32) -> Request {
     Request::AddWatch(jute::AddWatchRequest { path: path.into(), mode })
 }
