@@ -2,7 +2,7 @@
 //!
 //! Invariants: what is written is what Kafka's own tools of 3.x read; what is read may come from anyone's hand, so a payload
 //! that makes no sense is an error with its path, never a panic; fields that are unknown here are ignored.
-use crate::config::ConfigOverrides;
+use crate::config::ConfigMap;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::de::DeserializeOwned;
@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 /// Paths that exist from the first start on (`ZkData.PersistentZkPaths` and the config types).
-pub const PERSISTENT_PATHS: [&str; 20] = [
+pub const PERSISTENT_PATHS: [&str; 22] = [
     "/consumers",
     "/brokers",
     BROKER_IDS,
@@ -24,6 +24,7 @@ pub const PERSISTENT_PATHS: [&str; 20] = [
     "/config/users",
     "/config/brokers",
     "/config/ips",
+    "/config/groups",
     "/admin",
     DELETE_TOPICS,
     "/isr_change_notification",
@@ -31,7 +32,8 @@ pub const PERSISTENT_PATHS: [&str; 20] = [
     "/log_dir_event_notification",
     "/cluster",
     "/kafka-acl",
-    "/feature",
+    "/kafka-acl-changes",
+    "/delegation_token",
 ];
 
 /// Parent of the registrations of live brokers.
@@ -210,7 +212,7 @@ pub struct ConfigEntity {
     /// 1.
     pub version: i32,
     /// The settings.
-    pub config: ConfigOverrides,
+    pub config: ConfigMap,
 }
 
 /// `/config/changes/config_change_#`, version 2.
@@ -274,8 +276,12 @@ mod by_number {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
     use std::collections::BTreeMap;
 
-    pub(super) fn serialize<S: Serializer>(map: &BTreeMap<i32, Vec<i32>>, serializer: S) -> Result<S::Ok, S::Error> {
-        let text: BTreeMap<String, &Vec<i32>> = map.iter().map(|(key, value)| (key.to_string(), value)).collect();
+    pub(super) fn serialize<S: Serializer>(
+        map: &BTreeMap<i32, Vec<i32>>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let text: BTreeMap<String, &Vec<i32>> =
+            map.iter().map(|(key, value)| (key.to_string(), value)).collect();
         text.serialize(serializer)
     }
 
@@ -285,7 +291,8 @@ mod by_number {
         let text = BTreeMap::<String, Vec<i32>>::deserialize(deserializer)?;
         text.into_iter()
             .map(|(key, value)| {
-                let number = key.parse().map_err(|_| D::Error::custom(format!("{key:?} is no partition number")))?;
+                let number =
+                    key.parse().map_err(|_| D::Error::custom(format!("{key:?} is no partition number")))?;
                 Ok((number, value))
             })
             .collect()

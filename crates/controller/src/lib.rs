@@ -1,3 +1,17 @@
-//! Owns Kafka's znode layout, decides leaders and publishes an immutable ClusterView.
-
+//! Owns Kafka's znode layout, decides leaders and publishes an immutable [`view::ClusterView`].
+//!
+//! `layout` is every path and payload; `follower` turns znodes into the view; `duties` says what the controller has to write and `executor`
+//! writes it; `admin` is what Kafka's administrative requests come down to; `config` knows every setting.
+//!
+//! This crate knows nothing of segments or sockets, and of coordination only the client API ([`ensemble::Coordinator`]).
+pub mod admin;
 pub mod config;
+mod controller;
+mod duties;
+mod executor;
+mod follower;
+pub mod layout;
+pub mod view;
+
+pub use controller::{Connecting, Connector, Controller, ControllerOptions};
+pub use view::ClusterView;

@@ -1,5 +1,5 @@
 //! An immutable picture of Kafka's metadata at one moment, made from znodes and shared by everyone who asks.
-use crate::config::{BrokerConfig, ConfigOverrides, TopicConfig};
+use crate::config::{BrokerConfig, ConfigMap, TopicConfig};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -22,7 +22,9 @@ pub struct ClusterView {
     /// Topics that are being deleted.
     pub deleting: BTreeSet<Arc<str>>,
     /// Dynamic broker settings by entity: a broker's id or `<default>`.
-    pub broker_overrides: BTreeMap<String, Arc<ConfigOverrides>>,
+    pub broker_overrides: BTreeMap<String, Arc<ConfigMap>>,
+    /// Settings of groups.
+    pub group_overrides: BTreeMap<String, Arc<ConfigMap>>,
     /// The effective settings of this broker.
     pub broker_config: Arc<BrokerConfig>,
 }
@@ -87,7 +89,7 @@ pub struct TopicView {
     /// Its partitions by number, from 0 without gaps.
     pub partitions: Vec<PartitionView>,
     /// The settings that were given for it.
-    pub overrides: Arc<ConfigOverrides>,
+    pub overrides: Arc<ConfigMap>,
     /// Its effective settings.
     pub config: Arc<TopicConfig>,
 }
@@ -121,9 +123,30 @@ pub struct PartitionView {
     pub isr: Vec<i32>,
     /// The partition epoch: the version of the state's znode.
     pub partition_epoch: i32,
+    /// The transaction that last wrote the state: its znode's mzxid.
+    pub state_zxid: i64,
+}
+
+impl PartitionView {
+    /// A partition that was assigned and has no leader yet.
+    pub fn unelected(replicas: Vec<i32>) -> PartitionView {
+        PartitionView {
+            replicas,
+            adding: Vec::new(),
+            removing: Vec::new(),
+            leader: -1,
+            leader_epoch: -1,
+            isr: Vec::new(),
+            partition_epoch: -1,
+            state_zxid: -1,
+        }
+    }
 }
 
 /// Whether a topic holds the server's own state.
 pub fn is_internal_topic(name: &str) -> bool {
-    matches!(name, "__consumer_offsets" | "__transaction_state" | "__share_group_state" | ensemble::ZNODES_TOPIC)
+    matches!(
+        name,
+        "__consumer_offsets" | "__transaction_state" | "__share_group_state" | ensemble::ZNODES_TOPIC
+    )
 }
