@@ -1,10 +1,10 @@
 //! The quorum's control records in KRaft's schemas (KIP-595 LeaderChangeMessage, KIP-853 VotersRecord).
 use bytes::Bytes;
+use kafka_wire::Message;
 use kafka_wire::messages::control_records::{
     Endpoint, KRaftVersionFeature, LeaderChangeMessage, LeaderChangeMessageVoter, VotersRecord,
     VotersRecordVoter,
 };
-use kafka_wire::Message;
 use quorum::{ControlRecord, Voter};
 
 /// Control record types (`ControlRecordType`).

@@ -469,3 +469,90 @@ fn parse_session_value(value: &str) -> Option<(i32, PasswordDigest)> {
     }
     Some((timeout.parse().ok()?, bytes))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn round_trip(changes: Vec<Change>) {
+        let session = Some(SessionId(0x0100_0000_0000_0007));
+        let txn = Txn { zxid: Zxid(41), time_ms: 1_700_000_000_123, session, changes };
+        let batch = encode_txn(&txn, 3).expect("it can be encoded");
+        assert_eq!(batch.header().base_offset, 41);
+        assert_eq!(batch.header().last_offset(), txn.last_offset());
+        assert_eq!(batch.header().partition_leader_epoch, 3);
+        let bytes = batch.to_bytes();
+        let batch = Batch::parse_one(&bytes).expect("a batch");
+        assert_eq!(decode_txn(&batch, &mut Scratch::new()), Ok(Some(txn)));
+    }
+
+    #[test]
+    fn every_change_survives_the_log() {
+        let path: Arc<str> = "/a/ü".into();
+        let strange = AclList::from(vec![
+            Acl::new(Perms::READ, "digest", r"us,er\:ha=sh"),
+            Acl::new(Perms::ALL, "ip", "10.0.0.0/8"),
+            Acl::new(Perms(0), "world", "anyone"),
+        ]);
+        let owners = [
+            Owner::Persistent,
+            Owner::Session(SessionId(i64::MIN + 5)),
+            Owner::Container,
+            Owner::Ttl(60_000),
+        ];
+        let mut changes: Vec<Change> = owners
+            .into_iter()
+            .map(|owner| Change::Create { path: path.clone(), data: None, acl: strange.clone(), owner })
+            .collect();
+        changes.extend([
+            Change::Create {
+                path: path.clone(),
+                data: Some(Bytes::new()),
+                acl: AclList::open(),
+                owner: Owner::Persistent,
+            },
+            Change::SetData {
+                path: path.clone(),
+                data: Some(Bytes::from_static(b"\0\xff")),
+                version: i32::MIN,
+            },
+            Change::SetData { path: path.clone(), data: None, version: 7 },
+            Change::SetAcl { path: path.clone(), acl: strange, aversion: 2, data: None, mzxid: Zxid(3) },
+            Change::SetUsage {
+                path: path.clone(),
+                data: Bytes::from_static(b"count=1,bytes=2"),
+                mzxid: Zxid(3),
+            },
+            Change::Delete { path },
+            Change::OpenSession { id: SessionId(-2), timeout_ms: 4000, password_sha256: [0xab; 32] },
+            Change::CloseSession { id: SessionId(-2) },
+        ]);
+        round_trip(changes);
+    }
+
+    #[test]
+    fn a_strange_record_is_a_fault_and_no_panic() {
+        for (key, headers) in [
+            (None, vec![]),
+            (Some(&b"/a"[..]), vec![]),
+            (Some(b"no path"), vec![("op", "create")]),
+            (Some(b"/a"), vec![("op", "set")]),
+            (Some(b"/a"), vec![("op", "set"), ("version", "x")]),
+            (Some(b"/a"), vec![("op", "create"), ("acl", "nonsense")]),
+            (Some(b"/a"), vec![("op", "create"), ("owner", "ttl:x")]),
+            (Some(b"session:0xzz"), vec![("op", "close")]),
+            (Some(b"session:0x1"), vec![("op", "open")]),
+            (Some(b"\xff"), vec![("op", "delete")]),
+        ] {
+            let headers: Vec<_> = headers
+                .iter()
+                .map(|(key, value)| RecordHeader { key: key.as_bytes(), value: Some(value.as_bytes()) })
+                .collect();
+            let mut builder = BatchBuilder::new(5);
+            builder.append(0, key, Some(b""), &headers).expect("it can be built");
+            let batch = builder.build().expect("it can be built");
+            let fault = decode_txn(&batch, &mut Scratch::new()).expect_err("it makes no sense");
+            assert_eq!(fault.offset, 5);
+        }
+    }
+}

@@ -157,3 +157,40 @@ impl Sessions {
         (at_ms / self.tick_ms + 1) * self.tick_ms
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zk_3_21_expiry_is_rounded_up_to_the_next_tick() {
+        let mut sessions = Sessions::new(100);
+        sessions.track(SessionId(1), 250, 10);
+        assert!(sessions.expired(299).is_empty());
+        assert_eq!(sessions.expired(300), [SessionId(1)]);
+        assert!(sessions.expired(400).is_empty(), "it is proposed once");
+    }
+
+    #[test]
+    fn a_session_that_is_heard_of_lives_on() {
+        let mut sessions = Sessions::new(100);
+        sessions.track(SessionId(1), 200, 0);
+        let pulse = sessions.tracked[&SessionId(1)].pulse.clone();
+        for now in (0..2_000).step_by(150) {
+            pulse.touch(now);
+            assert!(sessions.expired(now).is_empty(), "at {now}");
+        }
+        assert_eq!(sessions.expired(10_000), [SessionId(1)]);
+    }
+
+    #[test]
+    fn an_ended_session_leaves_no_bucket() {
+        let mut sessions = Sessions::new(100);
+        sessions.track(SessionId(1), 200, 0);
+        sessions.track(SessionId(2), 200, 0);
+        sessions.end(SessionId(1));
+        assert_eq!(sessions.by_expiry().map(|(_, ids)| ids.len()).sum::<usize>(), 1);
+        sessions.end(SessionId(2));
+        assert!(sessions.by_expiry().next().is_none() && sessions.count() == 0);
+    }
+}

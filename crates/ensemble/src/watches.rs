@@ -274,3 +274,108 @@ fn parent_of(path: &str) -> Option<&str> {
         None => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::subscriber::Closed;
+    use std::sync::Mutex;
+    use tree::AuthId;
+
+    #[derive(Default)]
+    struct Seen(Mutex<Vec<(EventKind, String)>>);
+
+    impl Subscriber for Seen {
+        fn identities(&self) -> Arc<[AuthId]> {
+            Arc::from([])
+        }
+
+        fn event(&self, event: &WatchEvent) {
+            self.0.lock().unwrap().push((event.kind, event.path.to_string()));
+        }
+
+        fn closed(&self, _: Closed) {}
+    }
+
+    fn table() -> (Watches, WatcherId, Arc<Seen>) {
+        let mut watches = Watches::default();
+        let seen = Arc::new(Seen::default());
+        let id = watches.register(seen.clone());
+        (watches, id, seen)
+    }
+
+    fn fire(watches: &mut Watches, kind: EventKind, path: &str) {
+        watches.fire(kind, &Arc::from(path), Zxid(1), &|_| true);
+    }
+
+    fn taken(seen: &Seen) -> Vec<(EventKind, String)> {
+        std::mem::take(&mut seen.0.lock().unwrap())
+    }
+
+    #[test]
+    fn one_shot_watches_fire_once() {
+        let (mut watches, id, seen) = table();
+        watches.add(id, "/a", WatchKind::Data);
+        watches.add(id, "/a", WatchKind::Data);
+        assert_eq!(watches.len(), 1);
+        fire(&mut watches, EventKind::ChildrenChanged, "/a");
+        fire(&mut watches, EventKind::DataChanged, "/a");
+        fire(&mut watches, EventKind::DataChanged, "/a");
+        assert_eq!(taken(&seen), [(EventKind::DataChanged, "/a".to_owned())]);
+        assert!(watches.is_empty() && watches.summary() == (0, 0));
+    }
+
+    #[test]
+    fn zk_3_10_a_delete_is_one_event_for_data_and_child_watches() {
+        let (mut watches, id, seen) = table();
+        watches.add(id, "/a", WatchKind::Data);
+        watches.add(id, "/a", WatchKind::Children);
+        watches.add(id, "/a", WatchKind::Persistent);
+        fire(&mut watches, EventKind::Deleted, "/a");
+        assert_eq!(taken(&seen).len(), 1);
+        assert_eq!(watches.len(), 1, "the persistent one stays");
+    }
+
+    #[test]
+    fn zk_3_11_recursive_watches_hear_of_the_subtree_but_not_of_children_changed() {
+        let (mut watches, id, seen) = table();
+        watches.add(id, "/a", WatchKind::Recursive);
+        fire(&mut watches, EventKind::Created, "/a/b/c");
+        fire(&mut watches, EventKind::ChildrenChanged, "/a/b");
+        fire(&mut watches, EventKind::ChildrenChanged, "/a");
+        fire(&mut watches, EventKind::DataChanged, "/ab");
+        assert_eq!(taken(&seen), [(EventKind::Created, "/a/b/c".to_owned())]);
+        watches.add(id, "/", WatchKind::Recursive);
+        fire(&mut watches, EventKind::DataChanged, "/a");
+        assert_eq!(taken(&seen).len(), 1, "one event although two watches match");
+    }
+
+    #[test]
+    fn zk_3_12_a_filtered_one_shot_watch_is_used_up() {
+        let (mut watches, id, seen) = table();
+        watches.add(id, "/a", WatchKind::Data);
+        watches.fire(EventKind::DataChanged, &Arc::from("/a"), Zxid(1), &|_| false);
+        fire(&mut watches, EventKind::DataChanged, "/a");
+        assert!(taken(&seen).is_empty());
+    }
+
+    #[test]
+    fn removal_and_the_end_of_a_connection_leave_nothing() {
+        let (mut watches, id, seen) = table();
+        for kind in [WatchKind::Data, WatchKind::Children, WatchKind::Persistent, WatchKind::Recursive] {
+            watches.add(id, "/a", kind);
+            watches.add(id, "/b", kind);
+        }
+        assert_eq!(watches.len(), 8);
+        assert!(watches.remove(id, "/a", WatcherType::Data));
+        assert!(!watches.remove(id, "/a", WatcherType::Data));
+        assert!(!watches.contains(id, "/a", WatcherType::Data));
+        assert!(watches.contains(id, "/a", WatcherType::Any));
+        assert!(watches.remove(id, "/a", WatcherType::Any));
+        assert_eq!(watches.paths_of(id).collect::<Vec<_>>(), ["/b"]);
+        watches.forget(id);
+        fire(&mut watches, EventKind::Deleted, "/b");
+        assert!(taken(&seen).is_empty());
+        assert_eq!((watches.len(), watches.recursive, watches.by_path.len()), (0, 0, 0));
+    }
+}

@@ -1,0 +1,168 @@
+//! A disk that fails, and files that are damaged: the node stops loudly and never shows less than it acknowledged.
+use base::disk::Entry;
+use base::{Disk, File, OpenMode, World};
+use ensemble::{Coordinator, CoordinatorError, EmbeddedClient, EnsembleConfig, RunningEnsemble, Write};
+use std::io::{self, IoSlice};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tree::CreateMode;
+
+/// The machine's disk, which can be told to fail every flush.
+struct FailingDisk {
+    fail_sync: Arc<AtomicBool>,
+}
+
+struct FailingFile {
+    file: Arc<dyn File>,
+    fail_sync: Arc<AtomicBool>,
+}
+
+impl File for FailingFile {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.file.read_at(buffer, offset)
+    }
+    fn write_all_at(&self, buffer: &[u8], offset: u64) -> io::Result<()> {
+        self.file.write_all_at(buffer, offset)
+    }
+    fn write_all_vectored_at(&self, slices: &[IoSlice<'_>], offset: u64) -> io::Result<()> {
+        self.file.write_all_vectored_at(slices, offset)
+    }
+    fn sync_data(&self) -> io::Result<()> {
+        if self.fail_sync.load(Ordering::SeqCst) {
+            return Err(io::Error::other("planted: the flush failed"));
+        }
+        self.file.sync_data()
+    }
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        self.file.set_len(length)
+    }
+    fn length(&self) -> io::Result<u64> {
+        self.file.length()
+    }
+}
+
+impl Disk for FailingDisk {
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>> {
+        let file = base::SystemDisk.open(path, mode)?;
+        Ok(Arc::new(FailingFile { file, fail_sync: self.fail_sync.clone() }))
+    }
+    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        base::SystemDisk.create_dir_all(path)
+    }
+    fn read_dir(&self, path: &Path) -> io::Result<Vec<Entry>> {
+        base::SystemDisk.read_dir(path)
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        base::SystemDisk.rename(from, to)
+    }
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        base::SystemDisk.remove_file(path)
+    }
+    fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
+        base::SystemDisk.remove_dir_all(path)
+    }
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        base::SystemDisk.sync_dir(path)
+    }
+    fn exists(&self, path: &Path) -> bool {
+        base::SystemDisk.exists(path)
+    }
+    fn modified_ms(&self, path: &Path) -> io::Result<i64> {
+        base::SystemDisk.modified_ms(path)
+    }
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn Send + Sync>> {
+        base::SystemDisk.lock(path)
+    }
+}
+
+fn config(dir: &Path) -> EnsembleConfig {
+    let mut config = EnsembleConfig::new(dir.to_owned(), 1, uuid::Uuid::from_u128(7));
+    config.snapshot_every = 40;
+    config
+}
+
+fn create(path: &str) -> Write {
+    Write::Create { path: path.to_owned(), data: None, mode: CreateMode::Persistent, acl: None }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_flush_stops_the_node_and_acknowledges_nothing_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let fail_sync = Arc::new(AtomicBool::new(false));
+    let disk = Arc::new(FailingDisk { fail_sync: fail_sync.clone() });
+    let world = World { disk, ..World::system() };
+    let node = RunningEnsemble::start(world, config(dir.path())).unwrap();
+    node.ensemble().serving().await.unwrap();
+    let client = EmbeddedClient::connect(node.ensemble(), 10_000).await.unwrap();
+    client.multi(vec![create("/kept")]).await.unwrap();
+    fail_sync.store(true, Ordering::SeqCst);
+    let lost = client.multi(vec![create("/lost")]).await;
+    assert_eq!(lost, Err(CoordinatorError::ConnectionLost));
+    let reason = node.ensemble().failure().borrow().clone().expect("the node says why it stops");
+    assert!(reason.contains("planted"), "{reason}");
+    fail_sync.store(false, Ordering::SeqCst);
+    let still = client.multi(vec![create("/after")]).await;
+    assert_eq!(still, Err(CoordinatorError::ConnectionLost), "a flush is never tried again");
+    node.stop().await.unwrap();
+    let node = RunningEnsemble::start(World::system(), config(dir.path())).unwrap();
+    node.ensemble().serving().await.unwrap();
+    let client = EmbeddedClient::connect(node.ensemble(), 10_000).await.unwrap();
+    assert!(client.get("/kept").await.unwrap().is_some());
+    assert!(client.get("/after").await.unwrap().is_none());
+    node.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_snapshot_is_refused_with_its_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = RunningEnsemble::start(World::system(), config(dir.path())).unwrap();
+    node.ensemble().serving().await.unwrap();
+    let client = EmbeddedClient::connect(node.ensemble(), 10_000).await.unwrap();
+    for i in 0..100 {
+        client.multi(vec![create(&format!("/n{i}"))]).await.unwrap();
+    }
+    node.stop().await.unwrap();
+    let mut damaged = None;
+    for entry in std::fs::read_dir(dir.path().join("__znodes-0")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|ending| ending == "checkpoint") {
+            let mut content = std::fs::read(&path).unwrap();
+            let middle = content.len() / 2;
+            content[middle] ^= 1;
+            std::fs::write(&path, content).unwrap();
+            damaged = Some(path);
+        }
+    }
+    let name = damaged.expect("a snapshot was written").file_name().unwrap().to_string_lossy().into_owned();
+    let refused =
+        RunningEnsemble::start(World::system(), config(dir.path())).err().expect("it does not start");
+    let text = format!("{refused}");
+    assert!(text.contains("checkpoint") || text.contains(&name), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_torn_tail_is_cut_and_the_rest_is_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config(dir.path());
+    config.snapshot_every = u64::MAX >> 1;
+    let node = RunningEnsemble::start(World::system(), config.clone()).unwrap();
+    node.ensemble().serving().await.unwrap();
+    let client = EmbeddedClient::connect(node.ensemble(), 10_000).await.unwrap();
+    for i in 0..50 {
+        client.multi(vec![create(&format!("/n{i}"))]).await.unwrap();
+    }
+    node.abandon().await;
+    let segment = dir.path().join("__znodes-0").join("00000000000000000000.log");
+    let mut content = std::fs::read(&segment).unwrap();
+    content.extend_from_slice(&[0, 0, 0, 0, 0, 0, 0, 99, 0, 0, 1, 0, 7, 7]);
+    std::fs::write(&segment, content).unwrap();
+    let node = RunningEnsemble::start(World::system(), config).unwrap();
+    node.ensemble().serving().await.unwrap();
+    let client = EmbeddedClient::connect(node.ensemble(), 10_000).await.unwrap();
+    for i in 0..50 {
+        assert!(client.get(&format!("/n{i}")).await.unwrap().is_some(), "/n{i}");
+    }
+    client.multi(vec![create("/more")]).await.unwrap();
+    node.stop().await.unwrap();
+}
