@@ -2,7 +2,7 @@
 
 use super::{File, Violation};
 
-/// The only tracked file that names registries by right: Cargo writes it.
+/// The only tracked files that name registries by right: Cargo writes them.
 const EXEMPT: &str = "Cargo.lock";
 
 /// Folders that exist on one machine only. Split, so that this file passes its own rule.
@@ -30,7 +30,7 @@ const REGISTRY_HOSTS: [&str; 10] = [
 
 pub(super) fn check(files: &[File]) -> Vec<Violation> {
     let mut violations = Vec::new();
-    for file in files.iter().filter(|file| file.path != EXEMPT) {
+    for file in files.iter().filter(|file| file.path.rsplit('/').next() != Some(EXEMPT)) {
         for (index, line) in file.text.lines().enumerate() {
             let mut report =
                 |message| violations.push(Violation { path: file.path.clone(), line: index + 1, message });
@@ -79,7 +79,10 @@ mod tests {
     }
 
     #[test]
-    fn the_lock_file_may_name_its_registry() {
-        assert_eq!(found("Cargo.lock", &format!("source = {}\n", REGISTRY_HOSTS[4])), 0);
+    fn lock_files_may_name_their_registry() {
+        for path in ["Cargo.lock", "fuzz/Cargo.lock"] {
+            assert_eq!(found(path, &format!("source = {}\n", REGISTRY_HOSTS[4])), 0);
+        }
+        assert_eq!(found("Cargo.lock.txt", &format!("source = {}\n", REGISTRY_HOSTS[4])), 1);
     }
 }
