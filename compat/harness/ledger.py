@@ -23,10 +23,9 @@ def pytest_configure(config):
         config.pluginmanager.register(Ledger(config), "ledger-account")
 
 
-def short_id(item_id):
-    """`some/folder/test_a.py::T::test_b` without the folders."""
-    path, _, rest = item_id.partition("::")
-    return f"{path.rsplit('/', 1)[-1]}::{rest}"
+def short_id(item):
+    """`test_a.py::T::test_b`: the test's id with the file's name for its path."""
+    return f"{item.path.name}::{item.nodeid.partition('::')[2]}"
 
 
 def read(path):
@@ -48,11 +47,11 @@ class Ledger:
 
     def pytest_collection_modifyitems(self, config, items):
         """Leaves out what is not listed."""
-        known = {short_id(item.nodeid) for item in items}
+        known = {short_id(item) for item in items}
         self.missing = self.listed - known
         if self.run_all:
             return
-        chosen = [item for item in items if short_id(item.nodeid) in self.listed]
+        chosen = [item for item in items if short_id(item) in self.listed]
         config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
         items[:] = chosen
 
@@ -60,7 +59,7 @@ class Ledger:
     def pytest_runtest_makereport(self, item):
         """Notes the outcome; forgives a test that is not listed."""
         report = yield
-        name = short_id(item.nodeid)
+        name = short_id(item)
         worst = self.outcome.get(name, "passed")
         if report.failed or (report.skipped and worst == "passed"):
             worst = report.outcome

@@ -79,11 +79,11 @@ class Node:
             )
         self._reader = threading.Thread(target=self._read, args=(self.process,), daemon=True)
         self._reader.start()
-        if not self._ready.wait(timeout) or self.zk is None or self.kafka is None:
-            self.kill()
-            raise NodeError(f"the node was not ready after {timeout} s\n{self.said()}")
-        if self.process.poll() is not None:
-            raise NodeError(f"the node ended at its start with {self.process.returncode}\n{self.said()}")
+        in_time = self._ready.wait(timeout)
+        if "ready" not in self.lines or self.zk is None or self.kafka is None:
+            code = self.kill()
+            what = f"ended at its start with {code}" if in_time else f"was not ready after {timeout} s"
+            raise NodeError(f"the node {what}\n{self.said()}")
         return self
 
     def _read(self, process):
