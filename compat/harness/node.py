@@ -81,6 +81,9 @@ class Node:
         self._reader.start()
         in_time = self._ready.wait(timeout)
         if "ready" not in self.lines or self.zk is None or self.kafka is None:
+            if in_time:
+                # The output ended, so the process is about to.
+                self.process.wait(STOP_SECONDS)
             code = self.kill()
             what = f"ended at its start with {code}" if in_time else f"was not ready after {timeout} s"
             raise NodeError(f"the node {what}\n{self.said()}")
