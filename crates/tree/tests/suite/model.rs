@@ -1,6 +1,7 @@
 //! Owns a second, naive tree: a sorted map of whole nodes that each request changes at once. It shares no code with the
 //! real one but the types, so that the two agree only if both are right.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
@@ -95,16 +96,9 @@ impl Model {
             Request::Op(op) => self.op(asker, op),
             Request::Multi(ops) => ops.iter().try_for_each(|op| self.op(asker, op)),
             Request::OpenSession { id, timeout_ms, password_sha256 } => {
-                if self.sessions.contains_key(&id.0) {
-                    Err(TreeError::BadArguments)
-                } else {
-                    let (timeout_ms, password_sha256) = (*timeout_ms, *password_sha256);
-                    let last_offset = asker.zxid;
-                    self.sessions
-                        .insert(id.0, SessionImage { id: *id, timeout_ms, password_sha256, last_offset });
-                    self.records += 1;
-                    Ok(())
-                }
+                let (timeout_ms, password_sha256) = (*timeout_ms, *password_sha256);
+                let image = SessionImage { id: *id, timeout_ms, password_sha256, last_offset: asker.zxid };
+                self.open(image)
             }
             Request::CloseSession { id } => self.close(asker, *id),
             Request::Reap { path } => self.reap(asker, path),
@@ -115,6 +109,17 @@ impl Model {
                 *self = before;
                 self.events.clear();
                 Err(error)
+            }
+        }
+    }
+
+    fn open(&mut self, session: SessionImage) -> Result<(), TreeError> {
+        match self.sessions.entry(session.id.0) {
+            Entry::Occupied(_) => Err(TreeError::BadArguments),
+            Entry::Vacant(vacant) => {
+                vacant.insert(session);
+                self.records += 1;
+                Ok(())
             }
         }
     }
