@@ -3,6 +3,7 @@
 //! Decompression is streamed through a reader, so nothing is allocated from a size that the input only claims; who
 //! reads to the end bounds the total by [`DECOMPRESSED_BYTES_MAX`].
 use crate::records::RecordFault;
+use crate::zstd_reader::ZstdReader;
 use flate2::bufread::MultiGzDecoder;
 use flate2::write::GzEncoder;
 use std::io::{self, Read, Write};
@@ -15,9 +16,6 @@ const XERIAL_MAGIC: [u8; 8] = [0x82, b'S', b'N', b'A', b'P', b'P', b'Y', 0];
 const XERIAL_HEADER_SIZE: usize = 16;
 /// Uncompressed bytes of a xerial block that we write; Kafka's writer uses the same.
 const XERIAL_BLOCK_SIZE: usize = 32 * 1024;
-/// The largest zstd window that is accepted when reading, as a power of two; libzstd's own default limit.
-const ZSTD_WINDOW_LOG_MAX: u32 = 27;
-
 /// A compression codec; the numbers are those of the batch attributes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Codec {
@@ -136,11 +134,7 @@ pub(crate) fn reader<'a>(codec: Codec, input: &'a [u8]) -> Result<Box<dyn Read +
         Codec::Gzip => Box::new(MultiGzDecoder::new(input)),
         Codec::Snappy => Box::new(SnappyReader::new(input)),
         Codec::Lz4 => Box::new(lz4_flex::frame::FrameDecoder::new(input)),
-        Codec::Zstd => {
-            let mut decoder = zstd::stream::read::Decoder::with_buffer(input).map_err(undecodable)?;
-            decoder.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(undecodable)?;
-            Box::new(decoder)
-        }
+        Codec::Zstd => Box::new(ZstdReader::new(input).map_err(undecodable)?),
     })
 }
 

@@ -35,6 +35,7 @@ pub mod timestamps;
 mod truncate;
 pub mod validate;
 mod varint;
+mod zstd_reader;
 
 pub use batch::{Batch, BatchIter};
 pub use builder::BatchBuilder;
