@@ -289,3 +289,77 @@ fn floor_in<E: IndexEntry>(entries: &[u8], key: i64) -> Option<E> {
     }
     low.checked_sub(1).map(entry)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base::SystemDisk;
+
+    fn index(dir: &Path) -> Index<OffsetEntry> {
+        Index::new(Arc::new(SystemDisk), dir.join("00000000000000000000.index"))
+    }
+
+    fn entry(number: u32) -> OffsetEntry {
+        OffsetEntry { relative_offset: number * 10, position: number }
+    }
+
+    fn check(index: &Index<OffsetEntry>, count: u32) {
+        assert_eq!(index.floor(-1).expect("a search"), None);
+        for number in (0..count).step_by(7).chain([count - 1]) {
+            for key in [0, 9] {
+                let found = index.floor(i64::from(number * 10 + key)).expect("a search");
+                assert_eq!(found, Some(entry(number)));
+            }
+        }
+        assert_eq!(index.last().expect("an entry"), Some(entry(count - 1)));
+        assert_eq!(index.count().expect("a count"), u64::from(count));
+    }
+
+    #[test]
+    fn entries_are_found_in_the_file_and_in_the_buffer() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let index = index(dir.path());
+        assert_eq!(index.floor(5).expect("a search"), None);
+        for number in 0..3000 {
+            index.append(entry(number)).expect("appended");
+        }
+        check(&index, 3000);
+        index.append(entry(2999)).expect("left out: the key did not grow");
+        index.sync().expect("synced");
+        check(&index, 3000);
+        index.release().expect("closed");
+        check(&index, 3000);
+        assert!(index.length_is_sane().expect("a length"));
+    }
+
+    #[test]
+    fn truncation_drops_entries_from_the_end() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let index = index(dir.path());
+        for number in 0..1000 {
+            index.append(entry(number)).expect("appended");
+        }
+        index.truncate_while(|entry| entry.relative_offset >= 6005).expect("cut");
+        check(&index, 601);
+        for number in 601..700 {
+            index.append(entry(number)).expect("appended");
+        }
+        check(&index, 700);
+        index.clear().expect("cleared");
+        assert_eq!((index.count().expect("a count"), index.last().expect("none")), (0, None));
+        index.append(entry(4)).expect("appended");
+        assert_eq!(index.floor(99).expect("a search"), Some(entry(4)));
+    }
+
+    #[test]
+    fn a_file_that_shrinks_under_a_search_is_no_error() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let index = index(dir.path());
+        for number in 0..600 {
+            index.append(entry(number)).expect("appended");
+        }
+        index.write().expect("written");
+        std::fs::write(index.path(), b"").expect("emptied");
+        assert_eq!(index.floor(100).expect("no error"), None);
+    }
+}

@@ -139,9 +139,22 @@ impl Log {
             }
         }
         self.replay_producers(writer, from, log_end)?;
+        self.remove_stray_snapshots(writer)?;
         writer.producers.expire(self.world.clock.wall_ms(), expiration);
         self.update_first_unstable(writer);
         Ok(())
+    }
+
+    /// Of the snapshots that were written at a shutdown, only the newest is of use; those of segments stay with them.
+    fn remove_stray_snapshots(&self, writer: &mut Writer) -> Result<(), LogError> {
+        let newest = writer.snapshots.last().copied();
+        let segments = self.segments.read();
+        let (kept, stray) = std::mem::take(&mut writer.snapshots)
+            .into_iter()
+            .partition(|offset| Some(*offset) == newest || segments.contains_key(offset));
+        writer.snapshots = kept;
+        let stray: BTreeSet<i64> = stray;
+        stray.iter().try_for_each(|offset| self.remove_file(&FileKind::Producers.path(&self.dir, *offset)))
     }
 
     fn replay_producers(&self, writer: &mut Writer, from: i64, log_end: i64) -> Result<(), LogError> {

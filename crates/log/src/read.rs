@@ -63,7 +63,15 @@ impl Log {
         let mut next = self.segment_at(offset);
         while let Some(segment) = next {
             match read_segment(&segment, offset, until, end, limits) {
-                Ok(Some(data)) => return Ok(data),
+                Ok(Some(data)) => {
+                    // Retention may have taken the segment between the first look and this one.
+                    let start = self.log_start_offset();
+                    return if offset < start {
+                        Err(LogError::OffsetOutOfRange { offset, start, end })
+                    } else {
+                        Ok(data)
+                    };
+                }
                 Ok(None) => next = self.segment_after(segment.base_offset),
                 // A truncation took the bytes away; the reader finds out with its next request.
                 Err(LogError::Corrupt { .. }) if self.log_end_offset() < end => break,

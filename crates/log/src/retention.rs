@@ -155,19 +155,22 @@ impl Log {
         if count == 0 {
             return Ok(());
         }
-        let removed: Vec<Arc<Segment>> = {
-            let mut segments = self.segments.write();
-            let count = count.min(segments.len() - 1);
-            (0..count).filter_map(|_| segments.pop_first().map(|(_, segment)| segment)).collect()
+        // The start moves first: who doesn't find a segment any more then knows that its offsets are gone.
+        let first_kept = {
+            let segments = self.segments.read();
+            segments.keys().nth(count.min(segments.len() - 1)).copied()
         };
-        for segment in &removed {
+        let Some(first_kept) = first_kept else { return Ok(()) };
+        self.raise_log_start(first_kept)?;
+        let removed = {
+            let mut segments = self.segments.write();
+            let kept = segments.split_off(&first_kept);
+            std::mem::replace(&mut *segments, kept)
+        };
+        for segment in removed.values() {
             self.doom_segment(writer, segment, config).map_err(|error| self.fail(error))?;
         }
-        let first = self.segments.read().first_key_value().map(|(base, _)| *base);
-        match first {
-            Some(first) => self.raise_log_start(first),
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     /// Forgets idle producers and gives back the memory of cached batches older than `cache_age_ms`.

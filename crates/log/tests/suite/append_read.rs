@@ -172,3 +172,59 @@ fn a_clean_shutdown_is_trusted_and_a_crash_recovers() {
         assert_eq!(log.append(batch(&["next"]), 3, Origin::Client).expect("append").first_offset, 100);
     }
 }
+
+#[test]
+fn appenders_readers_and_maintenance_at_once() {
+    let mut bench = Bench::new();
+    bench.config =
+        LogConfig { segment_bytes: 2000, retention_bytes: 8000, file_delete_delay_ms: 0, ..bench.config };
+    bench.tail = log::TailBudget::new(3000, 3000);
+    let log = bench.open();
+    const EACH: i64 = 300;
+    std::thread::scope(|scope| {
+        let appenders: Vec<_> = (0..3)
+            .map(|_| {
+                scope.spawn(|| {
+                    for value in 0..EACH {
+                        let info =
+                            log.append(batch(&[&value.to_string()]), 0, Origin::Client).expect("append");
+                        assert_eq!(info.first_offset, info.last_offset);
+                        log.advance_high_watermark(info.log_end_offset);
+                    }
+                })
+            })
+            .collect();
+        let maintainer = scope.spawn(|| {
+            while log.log_end_offset() < 3 * EACH {
+                log.flush().expect("flush");
+                log.enforce_retention().expect("retention");
+                log.remove_doomed_files().expect("removal");
+            }
+        });
+        let reader = scope.spawn(|| {
+            let mut offset = 0;
+            while offset < 3 * EACH {
+                match log.read(offset, ReadLimits { until: log.high_watermark(), ..ALL }) {
+                    Ok(data) => {
+                        for batch in log::Batch::iter(data.into_bytes()) {
+                            let batch = batch.expect("whole batches, all below one megabyte");
+                            assert_eq!(batch.header().base_offset, offset);
+                            assert!(batch.crc_is_valid());
+                            offset = batch.header().next_offset();
+                        }
+                    }
+                    Err(LogError::OffsetOutOfRange { start, .. }) => offset = start,
+                    Err(error) => panic!("{error}"),
+                }
+            }
+        });
+        for thread in appenders.into_iter().chain([maintainer, reader]) {
+            thread.join().expect("no panic");
+        }
+    });
+    assert_eq!(log.log_end_offset(), 3 * EACH);
+    let left = contents(&log, log.log_start_offset());
+    drop(log);
+    let log = bench.open();
+    assert_eq!(contents(&log, log.log_start_offset()), left);
+}

@@ -171,3 +171,17 @@ fn kafka_2_14_the_last_stable_offset_waits_for_the_marker() {
     assert_eq!(log.last_stable_offset(), 3);
     assert_eq!(log.producer(1).expect("known").coordinator_epoch, 9);
 }
+
+#[test]
+fn snapshots_of_old_shutdowns_do_not_pile_up() {
+    let bench = Bench::new();
+    for sequence in 0..5 {
+        let log = bench.open_with(sequence > 0, 0);
+        send(&log, 0, sequence, 1).expect("in order");
+        log.close().expect("close");
+    }
+    let log = bench.open_with(true, 0);
+    assert_eq!(log.producer(1).expect("known").last_sequence(), 4);
+    let snapshots: Vec<_> = bench.files().into_iter().filter(|name| name.ends_with(".snapshot")).collect();
+    assert_eq!(snapshots, ["00000000000000000005.snapshot"]);
+}
