@@ -273,3 +273,20 @@ fn an_early_tick_sets_the_timer_again() {
     let due = hand.quorum.next_tick();
     assert_eq!(hand.at(1), [Action::SetTimer(due)]);
 }
+
+#[test]
+fn a_voter_set_that_is_truncated_is_in_effect_no_more() {
+    let mut hand = Hand::follower(4, false);
+    let more = set(&[replica(1), replica(2), replica(3), replica(4)]);
+    hand.answer(Response::Fetch(fetched(-1, Some((4, 5)))));
+    let offset = hand.log.append(EPOCH, Payload::Voters(more.clone()));
+    hand.step(Event::Appended { voters: vec![(offset, more.clone())] });
+    hand.log.flush();
+    hand.step(Event::Flushed);
+    assert_eq!(*hand.quorum.voters(), more, "it is in effect as soon as it is appended");
+    let diverging_epoch = Some(LogOffset::new(4, 1));
+    hand.answer(Response::Fetch(FetchResponse { diverging_epoch, ..fetched(-1, None) }));
+    hand.log.truncate_to(4);
+    hand.step(Event::Truncated);
+    assert_eq!(hand.quorum.voters().len(), 3);
+}
