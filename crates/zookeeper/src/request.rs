@@ -339,11 +339,15 @@ fn watcher_type(code: i32) -> Option<WatcherType> {
     })
 }
 
-/// An ACL as the tree knows it. An entry without a scheme is no valid ACL; one without an id can't be judged.
+/// An ACL as the tree knows it. An entry without a scheme is no valid ACL; one without an id can't be judged, but for `auth`,
+/// which has no use for an id: kazoo sends it as null.
 fn acl_list(entries: &[jute::Acl]) -> Result<AclList, ErrorCode> {
     let list = entries.iter().map(|entry| {
         let scheme = entry.id.scheme.as_deref().ok_or(ErrorCode::InvalidAcl)?;
-        let id = entry.id.id.as_deref().ok_or(ErrorCode::MarshallingError)?;
+        let id = match (scheme, entry.id.id.as_deref()) {
+            ("auth", None) => "",
+            (_, id) => id.ok_or(ErrorCode::MarshallingError)?,
+        };
         Ok(Acl::new(Perms(entry.perms), scheme, id))
     });
     let list = AclList::from(list.collect::<Result<Vec<_>, ErrorCode>>()?);
