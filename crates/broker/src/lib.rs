@@ -3,15 +3,24 @@
 //! The door `kafka` calls a [`Broker`] with requests in domain terms and gets replies in the same; versions, frames and
 //! authorization are the door's. Nothing here knows znode paths: what exists comes from the controller's view, and the
 //! znode log is one more source of records behind [`znodes::ZnodeTopic`].
+mod broker;
 mod fetch;
 pub mod groups;
+mod internal_topics;
 mod partition;
+mod partitions;
+mod producer_ids;
 mod requests;
 mod source;
+#[cfg(test)]
+mod tests;
 mod waiters;
 pub mod znodes;
 
+pub use broker::{Broker, BrokerOptions, StartError};
+pub use internal_topics::{Created, InternalTopics, NewTopic};
 pub use kafka_wire::{ErrorCode, Records};
+pub use producer_ids::{InitProducerId, ProducerIdBlock, ProducerIdBlocks, ProducerIdentity};
 pub use requests::{
     Acks, DeleteRecords, DeletedRecords, EpochEnd, EpochEndRequest, FetchPartition, FetchReply, FetchRequest,
     FetchedPartition, Isolation, ListOffset, ListedOffset, LogDirDescription, ProducePartition,

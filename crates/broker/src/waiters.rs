@@ -111,6 +111,12 @@ impl Waiters {
         self.inner.lock().waiting.remove(&waiter.id);
     }
 
+    /// How many wait.
+    #[cfg(test)]
+    pub(crate) fn count(&self) -> usize {
+        self.inner.lock().waiting.len()
+    }
+
     /// Tells everybody that `bytes` more can be read.
     pub(crate) fn grown(&self, bytes: u64) {
         self.news(bytes, false);

@@ -100,6 +100,10 @@ impl Znodes {
         self.feed.high_watermark()
     }
 
+    pub(crate) fn log_start(&self) -> i64 {
+        self.feed.log_start()
+    }
+
     /// Wakes the waiters whenever the high watermark moves, until the feed ends.
     pub(crate) async fn run(self: Arc<Znodes>) {
         let mut moves = self.feed.subscribe();

@@ -262,6 +262,18 @@ impl Group {
         }
     }
 
+    /// The record of a group that has just come into being.
+    pub(crate) fn to_empty_value(&self) -> GroupValue {
+        GroupValue {
+            protocol_type: Arc::from(""),
+            generation: 0,
+            protocol: None,
+            leader: None,
+            state_since: self.state_since.unwrap_or(-1),
+            members: Vec::new(),
+        }
+    }
+
     /// When the group next needs a tick, in monotonic milliseconds.
     pub(crate) fn next_deadline(&self) -> Option<u64> {
         let members = self.members.values().filter_map(|member| member.expires_at);
@@ -272,11 +284,6 @@ impl Group {
 
     pub(crate) fn is_leader(&self, member_id: &str) -> bool {
         self.leader.as_deref() == Some(member_id)
-    }
-
-    /// Whether the group has only committed offsets: nobody ever joined it.
-    pub(crate) fn is_simple(&self) -> bool {
-        self.protocol_type.is_none() && self.state == State::Empty && self.pending_joins.is_empty()
     }
 
     pub(crate) fn uses_consumer_protocol(&self) -> bool {

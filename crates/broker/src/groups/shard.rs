@@ -18,7 +18,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, oneshot, watch};
 
 /// The most tombstones of one batch when offsets expire.
 const EXPIRY_BATCH_RECORDS: usize = 1_000;
@@ -39,6 +39,8 @@ pub(crate) struct Shard {
     state: Mutex<ShardState>,
     /// Tells the shard's task to look at deadlines and pending writes again.
     kick: Notify,
+    /// Set once loading has ended, one way or the other.
+    loaded: watch::Sender<bool>,
 }
 
 /// Whether the shard can be used.
@@ -98,6 +100,7 @@ impl Shard {
                 next_ticket: 0,
             }),
             kick: Notify::new(),
+            loaded: watch::channel(false).0,
         })
     }
 
@@ -108,6 +111,13 @@ impl Shard {
     pub(crate) fn now(&self) -> Now {
         let clock = &self.context.world.clock;
         Now { monotonic: clock.monotonic_ms(), wall: clock.wall_ms() }
+    }
+
+    /// Waits until the shard is loaded, or closed.
+    pub(crate) async fn loaded(&self) {
+        // The sender lives as long as the shard does.
+        let mut loaded = self.loaded.subscribe();
+        drop(loaded.wait_for(|loaded| *loaded).await);
     }
 
     /// The shard's state, if it can be used.
@@ -127,6 +137,7 @@ impl Shard {
     pub(crate) async fn run(self: Arc<Shard>) {
         let shard = self.clone();
         let loaded = tokio::task::spawn_blocking(move || shard.load()).await;
+        self.loaded.send_replace(true);
         match loaded {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
