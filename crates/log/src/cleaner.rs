@@ -1,6 +1,6 @@
 //! Compaction: of every key, only the latest record stays, at its own offset.
 //!
-//! A cleaning reads the dirty part into an [`OffsetMap`], then rewrites all segments before its end, several small ones
+//! A cleaning reads the keys of the dirty part into a map, then rewrites all segments before its end, several small ones
 //! into one, and swaps the results in. What it keeps: tombstones until their delete horizon (KIP-534), control records,
 //! and the last batch of every active producer even if nothing is left in it. Never touched: the active segment,
 //! anything at or behind the last stable offset, and records younger than `min.compaction.lag.ms`.

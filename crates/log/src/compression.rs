@@ -73,7 +73,8 @@ impl Codec {
 pub struct Compression {
     /// The codec.
     pub codec: Codec,
-    /// The codec's own level; `None` is its default. Snappy has none; lz4's only selects the frame's block mode.
+    /// The codec's own level; `None` is its default. Snappy has no levels, and lz4 is always written at its fast one,
+    /// whatever is asked for: its readers can't tell.
     pub level: Option<i32>,
 }
 

@@ -40,7 +40,8 @@ impl Log {
         let active = self.active();
         active.truncate_to(offset)?;
         active.max_timestamp()?;
-        self.set_end(active.next_offset()?)?;
+        // The log may start within the batch that went.
+        self.set_end(active.next_offset()?.max(self.log_start_offset()))?;
         self.load_producers(writer)
     }
 

@@ -6,5 +6,6 @@ mod compaction;
 mod fixture;
 mod folders;
 mod maintenance;
+mod model;
 mod producers;
 mod recovery;
