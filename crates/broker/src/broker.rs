@@ -154,7 +154,8 @@ impl Broker {
     /// Stops all work, closes all logs and writes the checkpoints. The folders returned were closed without a failure: mark
     /// them clean once nobody else writes into them.
     pub async fn shutdown(&self) -> Vec<Arc<LogDir>> {
-        for task in std::mem::take(&mut *self.tasks.lock()) {
+        let tasks = std::mem::take(&mut *self.tasks.lock());
+        for task in tasks {
             task.abort();
             // An aborted task is what was asked for.
             let _aborted = task.await;
@@ -357,6 +358,11 @@ impl Broker {
 
     fn named_source(&self, topic: &Arc<str>, partition: i32) -> Result<Source, ErrorCode> {
         self.partitions.source(&TopicKey::Name(topic.clone()), partition)
+    }
+
+    /// Who leads a partition that this node has, and the leader's epoch, as reads and writes of it are checked against.
+    pub fn current_leader(&self, topic: &TopicKey, partition: i32) -> Option<(i32, i32)> {
+        self.partitions.source(topic, partition).ok()?.current_leader()
     }
 
     /// The high watermark and log start of a partition that this node has, for metrics and tools.

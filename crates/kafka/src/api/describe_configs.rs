@@ -1,0 +1,64 @@
+//! DescribeConfigs: every setting of a resource, with where its value comes from.
+use super::{Call, config_resources};
+use crate::errors::Failure;
+use controller::config::ConfigEntry;
+use kafka_wire::Str;
+use kafka_wire::messages::describe_configs::{
+    DescribeConfigsResource, DescribeConfigsResourceResult, DescribeConfigsResult, DescribeConfigsSynonym,
+};
+use kafka_wire::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
+
+pub(super) async fn handle(call: &Call<'_>, request: DescribeConfigsRequest) -> DescribeConfigsResponse {
+    let shown = Shown { synonyms: request.include_synonyms, documentation: request.include_documentation };
+    let results = request.resources.into_iter().map(|resource| match entries(call, &resource) {
+        Ok(entries) => DescribeConfigsResult {
+            resource_type: resource.resource_type,
+            resource_name: resource.resource_name,
+            configs: entries.into_iter().map(|entry| to_wire(entry, shown)).collect(),
+            ..Default::default()
+        },
+        Err(failure) => DescribeConfigsResult {
+            error_code: failure.code,
+            error_message: failure.message,
+            resource_type: resource.resource_type,
+            resource_name: resource.resource_name,
+            ..Default::default()
+        },
+    });
+    DescribeConfigsResponse { results: results.collect(), ..Default::default() }
+}
+
+/// What the client wants to see besides the values.
+#[derive(Clone, Copy)]
+struct Shown {
+    synonyms: bool,
+    documentation: bool,
+}
+
+fn entries(call: &Call<'_>, wanted: &DescribeConfigsResource) -> Result<Vec<ConfigEntry>, Failure> {
+    let resource = config_resources::from_wire(wanted.resource_type, &wanted.resource_name)?;
+    let keys: Option<Vec<&str>> =
+        wanted.configuration_keys.as_ref().map(|keys| keys.iter().map(|key| &**key).collect());
+    Ok(call.door.node.controller.describe_configs(&resource, keys.as_deref())?)
+}
+
+fn to_wire(entry: ConfigEntry, shown: Shown) -> DescribeConfigsResourceResult {
+    let synonyms = if shown.synonyms { entry.synonyms } else { Vec::new() };
+    DescribeConfigsResourceResult {
+        name: Str::from(entry.name),
+        value: entry.value.map(Str::from),
+        read_only: entry.read_only,
+        config_source: entry.source.code(),
+        is_sensitive: entry.is_sensitive,
+        synonyms: synonyms
+            .into_iter()
+            .map(|synonym| DescribeConfigsSynonym {
+                name: Str::from(synonym.name),
+                value: synonym.value.map(Str::from),
+                source: synonym.source.code(),
+            })
+            .collect(),
+        config_type: entry.config_type,
+        documentation: entry.documentation.filter(|_| shown.documentation).map(Str::from_static),
+    }
+}
