@@ -1,1 +1,0 @@
-//! HTTP: health, metrics and AdminServer commands.
