@@ -174,3 +174,36 @@ impl From<Vec<Acl>> for AclList {
         AclList(entries.into())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn permissions_as_text() {
+        let cases = [
+            (31, "cdrwa"),
+            (1, "r"),
+            (6, "cw"),
+            (24, "da"),
+            (0, "0"),
+            (32, "32"),
+            (-1, "-1"),
+            (i32::MIN, "-2147483648"),
+        ];
+        for (bits, text) in cases {
+            assert_eq!(Perms(bits).to_string(), text);
+            assert_eq!(text.parse(), Ok(Perms(bits)));
+        }
+        for bad in ["", "x", "rx", "1r", "2147483648"] {
+            assert!(bad.parse::<Perms>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn the_open_list_is_known_however_it_was_made() {
+        assert!(AclList::open().is_open());
+        assert!(AclList::from(vec![Acl::new(Perms::ALL, "world", "anyone")]).is_open());
+        assert!(!AclList::read_only().is_open());
+    }
+}

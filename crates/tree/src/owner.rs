@@ -116,3 +116,31 @@ impl CreateMode {
         matches!(self, CreateMode::Ttl | CreateMode::TtlSequential)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zk_3_25_and_3_26_owners_as_zookeeper_stores_them() {
+        let cases = [
+            (Owner::Persistent, 0),
+            (Owner::Container, i64::MIN),
+            (Owner::Session(SessionId(0x0100_0000_0000_0001)), 0x0100_0000_0000_0001),
+            (Owner::Ttl(1), -0x00ff_ffff_ffff_ffff),
+            (Owner::Ttl(TTL_MS_MAX), -0x00ff_ff00_0000_0001),
+        ];
+        for (owner, raw) in cases {
+            assert_eq!(owner.to_raw(), raw, "{owner:?}");
+            assert_eq!(Owner::from_raw(raw), owner);
+        }
+    }
+
+    #[test]
+    fn zk_1_create_flags() {
+        for flag in 0..=6 {
+            assert_eq!(CreateMode::from_flag(flag).map(CreateMode::to_flag), Some(flag));
+        }
+        assert_eq!([-1, 7].map(CreateMode::from_flag), [None, None]);
+    }
+}

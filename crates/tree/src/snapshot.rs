@@ -84,6 +84,7 @@ pub struct Snapshot {
     next_slot: NodeId,
     /// Last offset and slot of every node of the snapshot.
     order: Vec<(i64, NodeId)>,
+    sorted: bool,
     next_node: usize,
     sessions: Vec<SessionImage>,
     next_session: usize,
@@ -115,6 +116,7 @@ impl Tree {
             slots: self.slab.slots(),
             next_slot: 0,
             order: Vec::with_capacity(self.node_count()),
+            sorted: false,
             next_node: 0,
             sessions,
             next_session: 0,
@@ -192,6 +194,7 @@ impl Snapshot {
     /// Puts what was collected into order. Needs no tree, so that no lock is held meanwhile.
     pub fn sort(&mut self) {
         self.order.sort_unstable();
+        self.sorted = true;
     }
 
     /// Number of znodes and sessions; final once collecting is done.
@@ -205,7 +208,12 @@ impl Snapshot {
     }
 
     /// Appends up to `max` more images to `out`, in the order of their last offsets; gives their number, 0 at the end.
+    /// What is left of the phases before is done first.
     pub fn next(&mut self, tree: &Tree, max: usize, out: &mut Vec<Image>) -> usize {
+        if !self.sorted {
+            self.collect(tree, usize::MAX);
+            self.sort();
+        }
         for given in 0..max {
             let node = self.order.get(self.next_node).copied();
             let session = self.sessions.get(self.next_session);
