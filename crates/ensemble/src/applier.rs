@@ -57,11 +57,11 @@ fn apply_waiting(core: &Core, target: i64) -> Result<(i64, Option<i64>), String>
     for _ in 0..APPLIED_AT_ONCE_MAX {
         let Some(Waiting { work, done, .. }) = sequencer.pop_ready(shared.applied_end, target) else { break };
         match work {
-            Work::Answer(result) => complete(done, shared.last_zxid(), result),
+            Work::Answer(result) => complete(done, &core.view(&shared), result),
             Work::Txn(txn, plan) => {
                 apply_one(core, &mut shared, &txn)?;
                 let results = results_of(&plan, &txn, &shared.applied.results);
-                done(Outcome { zxid: txn.zxid, result: Ok(results) });
+                done(Outcome { zxid: txn.zxid, result: Ok(results) }, &core.view(&shared));
                 end_sessions(core, &txn);
             }
         }

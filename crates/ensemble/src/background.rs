@@ -49,7 +49,7 @@ pub(crate) async fn expire(core: Arc<Core>) {
         let expired = core.sessions.lock().expired(now);
         for id in expired {
             tracing::info!(session = %id, "the session expired");
-            core.submit(None, &[], Request::CloseSession { id }, Box::new(|_| {}));
+            core.submit(None, &[], Request::CloseSession { id }, Box::new(|_, _| {}));
         }
     }
 }

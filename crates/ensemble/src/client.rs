@@ -4,7 +4,7 @@
 //! are ended before a new one opens, so that its ephemerals never stand in the way of their own successor.
 use crate::coordinator::{Answer, Coordinator, CoordinatorError, Write, Written};
 use crate::ensemble::{ConnectError, Ensemble, Session};
-use crate::outcome::{OpResult, Outcome, Refusal};
+use crate::outcome::{Completion, OpResult, Outcome, Refusal};
 use crate::subscriber::{Closed, Subscriber, WatchEvent};
 use crate::watches::WatchKind;
 use bytes::Bytes;
@@ -83,7 +83,7 @@ impl EmbeddedClient {
     /// Ends the session; its ephemerals are gone when this returns.
     pub async fn close(&self) {
         let (send, closed) = oneshot::channel::<Outcome>();
-        self.session.close(Box::new(move |outcome| {
+        self.session.close(Box::new(move |outcome, _| {
             let _ = send.send(outcome);
         }));
         // A node that serves no more answers at once; its sessions end by their timeout.
@@ -96,7 +96,7 @@ impl EmbeddedClient {
         paths: Vec<String>,
     ) -> Result<(Zxid, Vec<Written>), CoordinatorError> {
         let (send, answer) = oneshot::channel::<Outcome>();
-        let done = Box::new(move |outcome| {
+        let done: Completion = Box::new(move |outcome, _| {
             let _ = send.send(outcome);
         });
         self.session.submit(&self.auth, Request::Multi(ops), done);
@@ -207,7 +207,7 @@ impl Coordinator for EmbeddedClient {
 
     fn sync(&self) -> Answer<'_, ()> {
         let (send, answer) = oneshot::channel::<Outcome>();
-        self.session.sync(Box::new(move |outcome| {
+        self.session.sync(Box::new(move |outcome, _| {
             let _ = send.send(outcome);
         }));
         Box::pin(async move {

@@ -4,7 +4,8 @@
 //! earlier one, never the other way round.
 use crate::config::EnsembleConfig;
 use crate::consensus::Consensus;
-use crate::outcome::{Completion, Outcome, Refusal};
+use crate::ensemble::ReadView;
+use crate::outcome::{Completion, Refusal};
 use crate::sequencer::{Asker, Sequencer, Submitted, complete};
 use crate::sessions::Sessions;
 use crate::watches::Watches;
@@ -90,6 +91,11 @@ impl Core {
         }
     }
 
+    /// The tree and the watches while the tree's lock is held.
+    pub(crate) fn view<'a>(&'a self, shared: &'a Shared) -> ReadView<'a> {
+        ReadView::new(shared, &self.watches)
+    }
+
     pub(crate) fn stopped(&self) -> bool {
         *self.stopping.borrow()
     }
@@ -128,7 +134,7 @@ impl Core {
         let submitted = sequencer.submit(&shared.tree, &asker, request, done);
         match submitted {
             Submitted::Queued => self.work.notify_one(),
-            Submitted::Now(result, done) => complete(done, shared.last_zxid(), result),
+            Submitted::Now(result, done) => complete(done, &self.view(&shared), result),
             Submitted::Fatal(reason) => {
                 drop(shared);
                 drop(sequencer);
@@ -143,7 +149,7 @@ impl Core {
         let shared = self.shared.read();
         let result = if sequencer.epoch().is_some() { Ok(Vec::new()) } else { Err(Refusal::NotServing) };
         if let Submitted::Now(result, done) = sequencer.answer_later(result, done) {
-            complete(done, shared.last_zxid(), result);
+            complete(done, &self.view(&shared), result);
         }
     }
 
@@ -151,9 +157,9 @@ impl Core {
     pub(crate) fn stop_leading(&self) {
         self.serving.send_replace(false);
         let waiting = self.sequencer.lock().deactivate();
-        let zxid = self.shared.read().last_zxid();
+        let shared = self.shared.read();
         for waiting in waiting {
-            (waiting.done)(Outcome { zxid, result: Err(Refusal::NotServing) });
+            complete(waiting.done, &self.view(&shared), Err(Refusal::NotServing));
         }
     }
 
@@ -181,7 +187,7 @@ impl Core {
     fn bootstrap(&self) {
         let serving = self.serving.clone();
         let time_ms = self.world.clock.wall_ms();
-        let done: Completion = Box::new(move |outcome| {
+        let done: Completion = Box::new(move |outcome, _| {
             serving.send_replace(outcome.result.is_ok());
         });
         match self.sequencer.lock().submit_resolved(Tree::bootstrap_changes(), time_ms, done) {

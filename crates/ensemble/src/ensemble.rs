@@ -1,6 +1,6 @@
 //! The handle that the doors, the controller and the broker hold: sessions, writes in order, reads at one moment.
 use crate::config::EnsembleConfig;
-use crate::core::Core;
+use crate::core::{Core, Shared};
 use crate::outcome::{Completion, OpResult, Outcome, Refusal};
 use crate::sequencer::complete;
 use crate::sessions::{Attachment, Pulse};
@@ -109,7 +109,11 @@ pub struct ReadView<'a> {
     watches: &'a Mutex<Watches>,
 }
 
-impl ReadView<'_> {
+impl<'a> ReadView<'a> {
+    pub(crate) fn new(shared: &'a Shared, watches: &'a Mutex<Watches>) -> ReadView<'a> {
+        ReadView { tree: &shared.tree, last_zxid: shared.last_zxid(), watches }
+    }
+
     /// The tree.
     pub fn tree(&self) -> &Tree {
         self.tree
@@ -159,7 +163,7 @@ impl Ensemble {
     /// It must be short and must not call the ensemble.
     pub fn read<R>(&self, read: impl FnOnce(&ReadView<'_>) -> R) -> R {
         let shared = self.core.shared.read();
-        read(&ReadView { tree: &shared.tree, last_zxid: shared.last_zxid(), watches: &self.core.watches })
+        read(&self.core.view(&shared))
     }
 
     /// Opens a session or attaches to one. The connection before is told that the session has moved.
@@ -266,7 +270,7 @@ impl Ensemble {
         request: Request,
     ) -> Result<(Zxid, Vec<OpResult>), Refusal> {
         let (send, answer) = oneshot::channel::<Outcome>();
-        let done: Completion = Box::new(move |outcome| {
+        let done: Completion = Box::new(move |outcome, _| {
             // Nobody waits any more if the asker was dropped.
             let _ = send.send(outcome);
         });
@@ -372,8 +376,8 @@ impl Session {
     pub fn submit(&self, auth: &[AuthId], request: Request, done: Completion) {
         let core = &self.ensemble.core;
         if !core.sessions.lock().is_attached(self.id, self.watcher) {
-            let zxid = core.shared.read().last_zxid();
-            return complete(done, zxid, Err(Refusal::SessionMoved));
+            let shared = core.shared.read();
+            return complete(done, &core.view(&shared), Err(Refusal::SessionMoved));
         }
         core.submit(Some(self.id), auth, request, done);
     }

@@ -1,9 +1,11 @@
 //! What a writer learns of its request, and when.
+use crate::ensemble::ReadView;
 use std::sync::Arc;
 use tree::{Stat, Zxid};
 
-/// Called once per submitted request, in the order in which a session submitted, under the tree's lock: it must not block.
-pub type Completion = Box<dyn FnOnce(Outcome) + Send>;
+/// Called once per submitted request, in the order in which a session submitted, under the tree's lock: it must not block. The view
+/// is the tree right after the request, so that reads that were sent behind it can be answered in their place.
+pub type Completion = Box<dyn FnOnce(Outcome, &ReadView<'_>) + Send>;
 
 /// The answer to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 //! Invariants: the sequencer's lock is taken before the tree's; `next_offset` is the log's end plus everything queued; whoever
 //! waits is answered in the order of submission; a refusal is answered only once everything it was judged against is
 //! applied (reference 3.39). While the node does not lead, nothing is queued and nobody waits.
+use crate::ensemble::ReadView;
 use crate::outcome::{Completion, OpResult, Outcome, Refusal};
 use crate::records;
 use log::Batch;
@@ -214,6 +215,6 @@ pub(crate) fn results_of(plan: &[Planned], txn: &Txn, stats: &[Option<Stat>]) ->
 }
 
 /// Gives an answer.
-pub(crate) fn complete(done: Completion, zxid: Zxid, result: Result<Vec<OpResult>, Refusal>) {
-    done(Outcome { zxid, result });
+pub(crate) fn complete(done: Completion, view: &ReadView<'_>, result: Result<Vec<OpResult>, Refusal>) {
+    done(Outcome { zxid: view.last_zxid(), result }, view);
 }

@@ -220,7 +220,7 @@ async fn zk_3_18_and_3_19_attach_moves_a_session_and_wants_its_password() {
     assert_eq!(second.session.id(), first.session.id());
     assert_eq!(seen_first.closed.lock().unwrap().as_slice(), [Closed::Moved]);
     let (send, answer) = tokio::sync::oneshot::channel();
-    first.session.submit_multi(&[], Vec::new(), Box::new(move |outcome| drop(send.send(outcome))));
+    first.session.submit_multi(&[], Vec::new(), Box::new(move |outcome, _| drop(send.send(outcome))));
     assert_eq!(answer.await.unwrap().result, Err(ensemble::Refusal::SessionMoved));
     node.stop().await.unwrap();
 }
@@ -255,7 +255,7 @@ async fn zk_3_7_events_come_before_the_answer_of_their_cause() {
     connected.session.submit(
         &[],
         request,
-        Box::new(move |outcome| drop(send.send((outcome.zxid, observed.events.lock().unwrap().clone())))),
+        Box::new(move |outcome, _| drop(send.send((outcome.zxid, observed.events.lock().unwrap().clone())))),
     );
     let (zxid, events) = answer.await.unwrap();
     assert_eq!(events.len(), 1);

@@ -2,14 +2,18 @@
 //!
 //! Invariants: everything for the client goes through one buffer under one short mutex, in the order in which the tree hands it out;
 //! what arrives after the end is dropped; a client that doesn't read costs at most [`OUTPUT_BYTES_MAX`] and one reply.
+//! Requests that are started and not answered are in `line`, in the order in which they were sent (reference 3.6): a write is
+//! answered by its completion, which then answers the reads behind it, so that they see the tree right after that write and before
+//! the connection's next.
 use crate::door::Door;
 use crate::reply;
-use crate::request::Asked;
+use crate::request::{Asked, Read};
 use crate::stats::{Answered, ConnectionStats};
 use bytes::BytesMut;
 use ensemble::{Closed, Subscriber, WatchEvent};
 use jute::ErrorCode;
 use parking_lot::Mutex;
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -21,6 +25,10 @@ pub(crate) const OUTPUT_PAUSE_BYTES: usize = 256 << 10;
 /// Unwritten output beyond which a watch event ends the connection: the client doesn't read. It may come back and set its
 /// watches again, which loses nothing.
 const OUTPUT_BYTES_MAX: usize = 16 << 20;
+/// The same for reads that can't wait for the client, because a later write of it may be applied any moment.
+const FORCED_OUTPUT_BYTES_MAX: usize = 64 << 20;
+/// Requests of one connection that are started and not answered.
+pub(crate) const LINE_MAX: usize = 1000;
 
 /// How a connection stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,9 +68,16 @@ struct Outbox {
     /// Bytes that the connection's task has taken out and not yet written.
     taken: usize,
     ending: Ending,
-    /// Writes that were submitted and are not answered.
+    line: VecDeque<InLine>,
+    /// How many writes are in line.
     submitted: usize,
-    /// Whether one of them ends the session.
+    /// Whether a read at the head of the line has been taken out and is being answered.
+    draining: bool,
+    /// Whether a read in line must be answered before the next write is judged (auth).
+    barrier: bool,
+    /// Whether answers to reads between writes have once outrun the socket; from then on no write is submitted past a read.
+    cautious: bool,
+    /// Whether a write in line ends the session.
     closing_session: bool,
     identities: Arc<[AuthId]>,
     session: Option<SessionInfo>,
@@ -70,6 +85,14 @@ struct Outbox {
     outstanding: usize,
     throttled: bool,
     word: bool,
+}
+
+/// A request that is started and not answered.
+enum InLine {
+    /// A write, which the ensemble will answer.
+    Write,
+    /// A read, which is answered when it comes first.
+    Read(Asked, Read),
 }
 
 /// The shared half of a connection.
@@ -96,7 +119,11 @@ impl Connection {
                 buffer: BytesMut::new(),
                 taken: 0,
                 ending: Ending::Open,
+                line: VecDeque::new(),
                 submitted: 0,
+                draining: false,
+                barrier: false,
+                cautious: false,
                 closing_session: false,
                 identities,
                 session: None,
@@ -172,6 +199,11 @@ impl Connection {
         self.outbox.lock().word = true;
     }
 
+    /// Its session, once it has one.
+    pub(crate) fn session(&self) -> Option<SessionInfo> {
+        self.outbox.lock().session
+    }
+
     /// Says which session it has.
     pub(crate) fn set_session(&self, session: SessionInfo) {
         self.outbox.lock().session = Some(session);
@@ -180,6 +212,7 @@ impl Connection {
     /// Adds proven identities; one that is there already is not added again.
     pub(crate) fn add_identities(&self, added: &[AuthId]) {
         let mut outbox = self.outbox.lock();
+        outbox.barrier = outbox.line.iter().any(|waiting| matches!(waiting, InLine::Read(_, Read::Auth(_))));
         let fresh = added.iter().filter(|id| !outbox.identities.contains(id));
         let all: Vec<AuthId> = outbox.identities.iter().chain(fresh).cloned().collect();
         outbox.identities = all.into();
@@ -230,11 +263,6 @@ impl Connection {
         self.outbox.lock().unwritten() > OUTPUT_PAUSE_BYTES
     }
 
-    /// Writes that were submitted and are not answered.
-    pub(crate) fn submitted(&self) -> usize {
-        self.outbox.lock().submitted
-    }
-
     /// Requests that arrived and are not answered.
     pub(crate) fn outstanding(&self) -> usize {
         self.outbox.lock().outstanding
@@ -262,16 +290,102 @@ impl Connection {
         self.door.request_done(asked.bytes);
     }
 
-    /// Notes that a write is about to be submitted; `ends_session` if it is closeSession.
-    pub(crate) fn submitting(&self, ends_session: bool) {
+    /// Puts a write in line, which is then to be submitted with the identities returned; `ends_session` if it is closeSession.
+    /// `None` if it has to wait.
+    pub(crate) fn line_up_write(&self, ends_session: bool) -> Option<Arc<[AuthId]>> {
         let mut outbox = self.outbox.lock();
+        let reads_ahead = outbox.line.len() > outbox.submitted || outbox.draining;
+        if outbox.line.len() >= LINE_MAX || (reads_ahead && (outbox.cautious || outbox.barrier)) {
+            return None;
+        }
+        outbox.line.push_back(InLine::Write);
         outbox.submitted += 1;
         outbox.closing_session |= ends_session;
+        Some(outbox.identities.clone())
     }
 
-    /// Notes that a submitted write got its outcome. [`Connection::answer`] or [`Connection::abandoned`] goes with it.
-    pub(crate) fn submitted_done(&self) {
-        self.outbox.lock().submitted -= 1;
+    /// Whether a read has nothing before it and can be answered at once.
+    pub(crate) fn is_line_empty(&self) -> bool {
+        let outbox = self.outbox.lock();
+        outbox.line.is_empty() && !outbox.draining
+    }
+
+    /// Whether there is room in line.
+    pub(crate) fn has_line_room(&self) -> bool {
+        self.outbox.lock().line.len() < LINE_MAX
+    }
+
+    /// Puts a read in line, to be answered when everything before it is.
+    pub(crate) fn line_up_read(&self, asked: Asked, read: Read) {
+        let mut outbox = self.outbox.lock();
+        outbox.barrier |= matches!(read, Read::Auth(_));
+        outbox.line.push_back(InLine::Read(asked, read));
+    }
+
+    /// Whether a read is first in line and may be answered now.
+    pub(crate) fn has_read_first(&self) -> bool {
+        let mut outbox = self.outbox.lock();
+        !outbox.draining && matches!(outbox.line.front(), Some(InLine::Read(..))) && outbox.may_drain()
+    }
+
+    /// Takes the read that is first in line, if there is one and it may be answered now. Whoever got one asks again until there
+    /// is none: nobody else answers reads meanwhile.
+    pub(crate) fn next_read(&self) -> Option<(Asked, Read)> {
+        let mut outbox = self.outbox.lock();
+        outbox.draining = false;
+        if outbox.unwritten() > FORCED_OUTPUT_BYTES_MAX {
+            tracing::warn!(remote = %self.remote, "a client sends requests and doesn't read the answers; closing its connection");
+            outbox.cut();
+        }
+        if !outbox.may_drain() {
+            return None;
+        }
+        match outbox.line.pop_front() {
+            Some(InLine::Read(asked, read)) => {
+                outbox.draining = true;
+                Some((asked, read))
+            }
+            Some(write) => {
+                outbox.line.push_front(write);
+                None
+            }
+            None => None,
+        }
+    }
+
+    /// Notes that the write at the head of the line got its outcome. [`Connection::answer`] or [`Connection::abandoned`] has
+    /// accounted for it.
+    pub(crate) fn write_done(&self) {
+        let mut outbox = self.outbox.lock();
+        outbox.line.pop_front();
+        outbox.submitted -= 1;
+    }
+
+    /// Forgets the reads in line, because the connection ends; writes are still answered, to nobody.
+    pub(crate) fn abandon_reads(&self) {
+        let mut reads = Vec::new();
+        self.outbox.lock().line.retain(|waiting| match waiting {
+            InLine::Write => true,
+            InLine::Read(asked, _) => {
+                reads.push(*asked);
+                false
+            }
+        });
+        for asked in &reads {
+            self.abandoned(asked);
+        }
+    }
+
+    /// Gives memory back that an idle connection doesn't need.
+    pub(crate) fn shrink(&self) {
+        let mut outbox = self.outbox.lock();
+        if outbox.line.is_empty() {
+            outbox.line = VecDeque::new();
+        }
+    }
+
+    /// Lets the connection's task look for what there is to do.
+    pub(crate) fn wake(&self) {
         self.wake.notify_one();
     }
 
@@ -316,22 +430,34 @@ impl Connection {
             stats.auth_failed.fetch_add(1, Relaxed);
         }
     }
-
-    /// The identities that the client has proven, its address included.
-    pub(crate) fn identities_now(&self) -> Arc<[AuthId]> {
-        self.outbox.lock().identities.clone()
-    }
 }
 
 impl Outbox {
     fn unwritten(&self) -> usize {
         self.buffer.len() + self.taken
     }
+
+    /// Whether a read may be answered: not beyond what the client reads, unless a write behind it can't be held back.
+    fn may_drain(&mut self) -> bool {
+        if self.ending != Ending::Open {
+            return false;
+        }
+        let full = self.unwritten() > OUTPUT_PAUSE_BYTES;
+        let forced = full && self.submitted > 0;
+        self.cautious |= forced;
+        !full || forced
+    }
+
+    /// Ends the connection at once and drops what it would have written.
+    fn cut(&mut self) {
+        self.ending = Ending::Now;
+        self.buffer = BytesMut::new();
+    }
 }
 
 impl Subscriber for Connection {
     fn identities(&self) -> Arc<[AuthId]> {
-        self.identities_now()
+        self.outbox.lock().identities.clone()
     }
 
     fn event(&self, event: &WatchEvent) {
@@ -344,8 +470,7 @@ impl Subscriber for Connection {
         let size = outbox.buffer.len() - before;
         outbox.stats.sent += 1;
         if outbox.unwritten() > OUTPUT_BYTES_MAX {
-            outbox.ending = Ending::Now;
-            outbox.buffer = BytesMut::new();
+            outbox.cut();
             tracing::warn!(remote = %self.remote, "a client doesn't read its watch events; closing its connection");
         }
         drop(outbox);

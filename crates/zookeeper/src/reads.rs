@@ -18,15 +18,36 @@ const REPLY_BYTES_MAX: usize = 256 << 20;
 
 /// One connection's reads at one moment.
 pub(crate) struct Reader<'a> {
-    pub(crate) connection: &'a Connection,
-    pub(crate) session: SessionId,
-    pub(crate) watcher: WatcherId,
-    pub(crate) identities: &'a mut Arc<[AuthId]>,
-    pub(crate) options: &'a Options,
-    pub(crate) view: &'a ReadView<'a>,
+    connection: &'a Connection,
+    session: SessionId,
+    watcher: WatcherId,
+    identities: Arc<[AuthId]>,
+    options: &'a Options,
+    view: &'a ReadView<'a>,
 }
 
-impl Reader<'_> {
+/// Answers the reads that are first in line, up to the next write.
+pub(crate) fn drain(connection: &Connection, view: &ReadView<'_>) {
+    let Some(mut reader) = Reader::new(connection, view) else { return };
+    while let Some((asked, read)) = connection.next_read() {
+        reader.answer(&asked, read);
+    }
+}
+
+impl<'a> Reader<'a> {
+    /// A reader for a connection that has a session.
+    pub(crate) fn new(connection: &'a Connection, view: &'a ReadView<'a>) -> Option<Reader<'a>> {
+        let session = connection.session()?;
+        Some(Reader {
+            session: session.id,
+            watcher: session.watcher,
+            identities: connection.identities(),
+            options: &connection.door().ensemble.config().tree,
+            connection,
+            view,
+        })
+    }
+
     /// Answers one read.
     pub(crate) fn answer(&mut self, asked: &Asked, read: Read) {
         let outcome = match read {
@@ -56,7 +77,7 @@ impl Reader<'_> {
             Read::WhoAmI => self.who_am_i(asked),
             Read::Auth(identities) => {
                 self.connection.add_identities(&identities);
-                *self.identities = self.connection.identities();
+                self.identities = self.connection.identities();
                 self.connection.answer(asked, 0, 0, |_| {});
                 Ok(())
             }
@@ -109,7 +130,7 @@ impl Reader<'_> {
     /// The znode, if there is one and these identities may do one of `perms`.
     fn node(&self, path: &str, perms: Perms) -> Result<NodeRef<'_>, ErrorCode> {
         let node = self.view.tree().get(path).ok_or(ErrorCode::NoNode)?;
-        if tree::permits(node.acl(), self.identities, perms, self.options) {
+        if tree::permits(node.acl(), &self.identities, perms, self.options) {
             Ok(node)
         } else {
             Err(ErrorCode::NoAuth)
@@ -151,7 +172,7 @@ impl Reader<'_> {
 
     fn get_acl(&self, asked: &Asked, path: &str) -> Result<(), ErrorCode> {
         let node = self.node(path, Perms(Perms::READ.0 | Perms::ADMIN.0))?;
-        let acl = tree::masked_for(node.acl(), self.identities, self.options);
+        let acl = tree::masked_for(node.acl(), &self.identities, self.options);
         self.put(asked, |out| {
             put_count(acl.entries().len(), out);
             for Acl { perms, id } in acl.entries() {

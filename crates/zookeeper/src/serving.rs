@@ -1,12 +1,12 @@
 //! The task of one connection: reads frames, starts requests in their order, writes what its outbox holds.
 //!
-//! Invariants: requests of a connection take effect in the order in which they were sent (reference 3.6): a write is submitted
-//! without waiting for writes before it, a read waits until they are answered, a write waits until the reads before it are answered;
-//! a connection is not read while it has enough on its hands; an idle one holds no buffer.
+//! Invariants: requests of a connection take effect in the order in which they were sent (reference 3.6): a read that has nothing
+//! before it is answered at once, everything else goes in line; a connection is not read while it has enough on its hands; an
+//! idle one holds no buffer.
 use crate::connection::{Connection, Ending};
 use crate::frames::Frames;
 use crate::opening;
-use crate::reads::Reader;
+use crate::reads::{self, Reader};
 use crate::reply::Shape;
 use crate::request::{self, Action, Call, Write};
 use crate::writes;
@@ -19,14 +19,11 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
-use tree::AuthId;
 
 /// Requests that are parsed and not yet started; parsing them together lets reads share one look at the tree.
 const CALLS_MAX: usize = 64;
 /// The same in bytes of their frames, exceeded by at most one request.
 const CALL_BYTES_MAX: usize = 1 << 20;
-/// Writes of one connection that are submitted and not answered.
-const SUBMITTED_MAX: usize = 1000;
 /// How long a connection that has ended may take to accept its last output.
 const LAST_OUTPUT_PATIENCE: Duration = Duration::from_secs(5);
 /// How long what a client still sends is thrown away after the last output, so that the output isn't lost to a reset.
@@ -122,7 +119,6 @@ struct Serving {
     /// Whether the client said its last word; what it sends after is not looked at.
     said_last: bool,
     unwritten: BytesMut,
-    identities: Arc<[AuthId]>,
     throttled: bool,
 }
 
@@ -136,7 +132,6 @@ enum Progress {
 impl Serving {
     fn new(connection: Arc<Connection>, session: Session, stream: TcpStream, frames: Frames) -> Serving {
         Serving {
-            identities: connection.identities_now(),
             connection,
             session,
             stream,
@@ -171,6 +166,7 @@ impl Serving {
         for call in &self.calls {
             self.connection.abandoned(&call.asked);
         }
+        self.connection.abandon_reads();
         (self.stream, self.unwritten)
     }
 
@@ -221,18 +217,17 @@ impl Serving {
     /// Starts the requests whose turn it is.
     fn start(&mut self) -> Progress {
         let mut progress = Progress::None;
+        if self.connection.has_read_first() {
+            self.connection.door().ensemble.read(|view| reads::drain(&self.connection, view));
+            progress = Progress::Some;
+        }
         while let Some(next) = self.calls.front() {
-            let submitted = self.connection.submitted();
-            if matches!(next.action, Action::Read(_)) {
-                if submitted > 0 || self.connection.is_output_full() {
-                    break;
-                }
-                self.read_from_queue();
-            } else {
-                if submitted >= SUBMITTED_MAX {
-                    break;
-                }
-                self.write_from_queue();
+            let started = match next.action {
+                Action::Read(_) => self.start_read(),
+                Action::Write(_) => self.start_write(),
+            };
+            if !started {
+                break;
             }
             progress = Progress::Some;
         }
@@ -245,20 +240,23 @@ impl Serving {
         Some(call)
     }
 
-    /// Answers the reads at the head of the queue, in one look at the tree.
-    fn read_from_queue(&mut self) {
-        let ensemble = self.connection.door().ensemble.clone();
+    /// Answers the reads at the head of the queue in one look at the tree, or puts one in line; false if they have to wait.
+    fn start_read(&mut self) -> bool {
+        if !self.connection.is_line_empty() {
+            if !self.connection.has_line_room() {
+                return false;
+            }
+            if let Some(Call { asked, action: Action::Read(read) }) = self.pop_call() {
+                self.connection.line_up_read(asked, read);
+            }
+            return true;
+        }
+        if self.connection.is_output_full() {
+            return false;
+        }
         let connection = self.connection.clone();
-        let mut identities = self.identities.clone();
-        ensemble.read(|view| {
-            let mut reader = Reader {
-                connection: &connection,
-                session: self.session.id(),
-                watcher: self.session.watcher(),
-                identities: &mut identities,
-                options: &ensemble.config().tree,
-                view,
-            };
+        connection.door().ensemble.read(|view| {
+            let Some(mut reader) = Reader::new(&connection, view) else { return };
             while matches!(self.calls.front(), Some(Call { action: Action::Read(_), .. })) {
                 let Some(Call { asked, action: Action::Read(read) }) = self.pop_call() else { return };
                 reader.answer(&asked, read);
@@ -267,20 +265,22 @@ impl Serving {
                 }
             }
         });
-        self.identities = identities;
+        true
     }
 
-    /// Submits the write at the head of the queue.
-    fn write_from_queue(&mut self) {
-        let Some(Call { asked, action: Action::Write(write) }) = self.pop_call() else { return };
+    /// Submits the write at the head of the queue; false if it has to wait.
+    fn start_write(&mut self) -> bool {
+        let Some(Call { action: Action::Write(next), .. }) = self.calls.front() else { return false };
+        let ends_session = matches!(next, Write::Close);
+        let Some(identities) = self.connection.line_up_write(ends_session) else { return false };
+        let Some(Call { asked, action: Action::Write(write) }) = self.pop_call() else { return false };
         let connection = self.connection.clone();
-        connection.submitting(matches!(write, Write::Close));
         match write {
             Write::Change(request, shape) => {
                 let counts_quotas = connection.door().ensemble.config().tree.enforce_quota;
                 let paths = if counts_quotas { writes::quota_paths(&request) } else { Vec::new() };
                 let done = writes::completion(connection, asked, shape, paths, false);
-                self.session.submit(&self.identities, request, done);
+                self.session.submit(&identities, request, done);
             }
             Write::Sync(path) => {
                 self.session.sync(writes::completion(
@@ -295,6 +295,7 @@ impl Serving {
                 self.session.close(writes::completion(connection, asked, Shape::Header, Vec::new(), true));
             }
         }
+        true
     }
 
     /// Waits until something can be done.
@@ -305,6 +306,7 @@ impl Serving {
             self.connection.set_throttled(self.throttled);
         }
         self.frames.shrink();
+        self.connection.shrink();
         let interest = match (reads, self.unwritten.is_empty()) {
             (true, true) => Interest::READABLE,
             (true, false) => Interest::READABLE | Interest::WRITABLE,

@@ -1,7 +1,9 @@
 //! Answers writes: what a request's outcome looks like to the client.
 //!
-//! Invariant: a completion runs under the tree's lock, so it only encodes into the connection's outbox.
+//! Invariant: a completion runs under the tree's lock, so it only encodes into the connection's outbox: the write's own answer, then those
+//! of the reads behind it.
 use crate::connection::Connection;
+use crate::reads;
 use crate::reply::{Shape, put_multi_end, put_multi_error};
 use crate::request::Asked;
 use ensemble::{Completion, Outcome, Refusal};
@@ -18,12 +20,15 @@ pub(crate) fn completion(
     quota_paths: Vec<Arc<str>>,
     ends_session: bool,
 ) -> Completion {
-    Box::new(move |outcome| {
+    Box::new(move |outcome, view| {
         answer(&connection, &asked, &shape, &quota_paths, outcome);
+        connection.write_done();
         if ends_session {
             connection.finish();
+        } else {
+            reads::drain(&connection, view);
         }
-        connection.submitted_done();
+        connection.wake();
     })
 }
 

@@ -473,3 +473,70 @@ async fn an_address_as_an_identity_opens_what_its_acl_allows() {
     client.close().await;
     node.stop().await;
 }
+
+#[tokio::test]
+async fn zk_3_6_a_read_between_two_writes_sees_the_first_and_not_the_second() {
+    let node = node().await;
+    let mut client = node.client().await;
+    client.create("/n", 0).await;
+    for round in 0..40 {
+        client.send(&set_data("/n", b"x", 2 * round)).await;
+        client.send(&get_data("/n", true)).await;
+        client.send(&set_data("/n", b"y", 2 * round + 1)).await;
+        client.send(&get_data("/n", false)).await;
+    }
+    for round in 0..40 {
+        client.packet().await.expect_ok();
+        let Response::GetData(read) = client.packet().await.expect_ok().response(4) else { panic!() };
+        assert_eq!((read.stat.version, read.data.as_deref()), (2 * round + 1, Some(&b"x"[..])));
+        // The watch that the read has left fires for the write behind it.
+        let (zxid, kind, path) = client.event().await;
+        assert_eq!((kind, path.as_str()), (3, "/n"));
+        assert_eq!(client.packet().await.expect_ok().header.zxid, zxid);
+        let Response::GetData(read) = client.packet().await.expect_ok().response(4) else { panic!() };
+        assert_eq!((read.stat.version, read.data.as_deref()), (2 * round + 2, Some(&b"y"[..])));
+    }
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn zk_3_6_an_identity_counts_for_the_requests_sent_after_it_only() {
+    let node = node().await;
+    for round in 0..20 {
+        let closed =
+            CreateRequest { acl: acl(31, "auth", ""), ..create_request(&format!("/c-{round}"), b"", 0) };
+        let mut client = node.client().await;
+        client.send(&create(&format!("/p-{round}"), b"", 0)).await;
+        client.send(&Request::Create(closed.clone())).await;
+        let packet =
+            jute::AuthPacket { scheme: "digest".into(), auth: Some("user:secret".into()), auth_type: 0 };
+        client.send_as(-4, &Request::Auth(packet)).await;
+        client.send(&Request::Create(closed)).await;
+        client.packet().await.expect_ok();
+        client.packet().await.expect_error(-114);
+        assert_eq!(client.packet().await.expect_ok().header.xid, -4);
+        client.packet().await.expect_ok();
+    }
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn large_answers_between_writes_come_in_order_however_slowly_they_are_read() {
+    let node = node().await;
+    let mut client = node.client().await;
+    let data: &'static [u8] = vec![7; 300_000].leak();
+    client.call(create("/big", data, 0)).await.expect_ok();
+    client.create("/n", 0).await;
+    for round in 0..100 {
+        client.send(&set_data("/n", b"x", round)).await;
+        client.send(&get_data("/big", false)).await;
+        client.send(&get_data("/n", false)).await;
+    }
+    for round in 0..100 {
+        client.packet().await.expect_ok();
+        assert!(client.packet().await.expect_ok().body.len() > data.len());
+        let Response::GetData(read) = client.packet().await.expect_ok().response(4) else { panic!() };
+        assert_eq!(read.stat.version, round + 1);
+    }
+    node.stop().await;
+}
