@@ -12,13 +12,9 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use tokio::sync::watch;
-use uuid::Uuid;
 
 /// The topic's name.
-pub const ZNODES_TOPIC: &str = "__znodes";
-
-/// The topic's id, the same in every cluster: its name in ASCII.
-pub const ZNODES_TOPIC_ID: Uuid = Uuid::from_bytes(*b"\0\0\0\0\0\0\0\0__znodes");
+pub const ZNODES_TOPIC: &str = ensemble::ZNODES_TOPIC;
 
 /// Why records cannot be read or written.
 #[derive(Clone, Debug, PartialEq, Eq)]

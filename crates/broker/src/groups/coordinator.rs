@@ -275,7 +275,6 @@ impl Groups {
         }
     }
 
-    #[expect(clippy::type_complexity, reason = "a result for each leaver, and when to answer")]
     fn start_leave(
         &self,
         group_id: &Arc<str>,

@@ -59,7 +59,7 @@ impl Member {
     }
 
     /// The first of its strategies that everybody supports.
-    pub(crate) fn vote<'a>(&'a self, everybody: impl Fn(&str) -> bool) -> Option<&'a Arc<str>> {
+    pub(crate) fn vote(&self, everybody: impl Fn(&str) -> bool) -> Option<&Arc<str>> {
         self.protocols.iter().map(|protocol| &protocol.name).find(|name| everybody(name))
     }
 }

@@ -80,18 +80,14 @@ impl GroupRecord {
     pub(crate) fn encode(&self) -> Result<Encoded, EncodeError> {
         match self {
             GroupRecord::Group { group_id, value } => {
-                let key = GroupMetadataKey { group: text(group_id), ..Default::default() };
+                let key = GroupMetadataKey { group: text(group_id) };
                 let value =
                     value.as_ref().map(|value| encode_prefixed(&value.to_wire(), GROUP_VALUE_VERSION));
                 Ok(Encoded { key: encode_prefixed(&key, GROUP_KEY_VERSION)?, value: value.transpose()? })
             }
             GroupRecord::Offset { group_id, topic, partition, value } => {
-                let key = OffsetCommitKey {
-                    group: text(group_id),
-                    topic: text(topic),
-                    partition: *partition,
-                    ..Default::default()
-                };
+                let key =
+                    OffsetCommitKey { group: text(group_id), topic: text(topic), partition: *partition };
                 let value = value.as_ref().map(OffsetValue::encode).transpose()?;
                 Ok(Encoded { key: encode_prefixed(&key, OFFSET_KEY_VERSION)?, value })
             }
@@ -139,7 +135,6 @@ impl GroupValue {
             leader: self.leader.as_ref().map(text),
             current_state_timestamp: self.state_since,
             members: self.members.iter().map(MemberValue::to_wire).collect(),
-            ..Default::default()
         }
     }
 
@@ -167,7 +162,6 @@ impl MemberValue {
             session_timeout: self.session_timeout_ms,
             subscription: self.subscription.clone(),
             assignment: self.assignment.clone(),
-            ..Default::default()
         }
     }
 

@@ -12,7 +12,7 @@ use crate::ErrorCode;
 use crate::partition::Partition;
 use crate::requests::{LogDirDescription, ReplicaSize, TopicKey};
 use crate::source::Source;
-use crate::znodes::{ZNODES_TOPIC, ZNODES_TOPIC_ID, Znodes};
+use crate::znodes::{ZNODES_TOPIC, Znodes};
 use base::World;
 use controller::view::ClusterView;
 use folders::{Folder, Folders};
@@ -90,13 +90,14 @@ impl Partitions {
     /// 3 or 100 for what does not exist, 6 for what this node does not have, 56 for what it cannot open.
     pub(crate) fn source(&self, topic: &TopicKey, index: i32) -> Result<Source, ErrorCode> {
         let name = match topic {
-            TopicKey::Name(name) if &**name == ZNODES_TOPIC => return self.znode_source(topic, index),
-            TopicKey::Id(id) if *id == ZNODES_TOPIC_ID => return self.znode_source(topic, index),
             TopicKey::Name(name) => name.clone(),
             TopicKey::Id(id) => {
                 self.view().topic_names.get(id).cloned().ok_or(ErrorCode::UNKNOWN_TOPIC_ID)?
             }
         };
+        if &*name == ZNODES_TOPIC {
+            return self.znode_source(topic, index);
+        }
         let hosted = self.topics.read().get(&name).and_then(|topic| topic.partitions.get(&index).cloned());
         match hosted {
             Some(Hosted::Online(replica)) => {

@@ -2,7 +2,7 @@
 use super::{Node, Setup, WALL_START_MS, batch, builder};
 use crate::ErrorCode;
 use crate::requests::{Acks, FetchPartition, FetchRequest, Isolation, ListOffset, TopicKey};
-use crate::znodes::{ZNODES_TOPIC, ZNODES_TOPIC_ID, ZnodeFeed, ZnodeFeedError, ZnodeProduced, ZnodeRecords};
+use crate::znodes::{ZNODES_TOPIC, ZnodeFeed, ZnodeFeedError, ZnodeProduced, ZnodeRecords};
 use bytes::Bytes;
 use log::{Batch, BatchBuilder};
 use parking_lot::Mutex;
@@ -168,7 +168,12 @@ async fn what_the_tree_refuses_is_refused_as_a_whole_with_a_message() {
 async fn consumers_read_it_and_wait_for_it_like_any_topic() {
     let (node, feed) = node().await;
     feed.write(&[("/a".into(), Some(Bytes::from_static(b"1")))]);
-    for topic in [TopicKey::Name(ZNODES_TOPIC.into()), TopicKey::Id(ZNODES_TOPIC_ID)] {
+    node.cluster.put(ZNODES_TOPIC, 1, &[]);
+    node.settle().await;
+    assert_eq!(node.folders("__znodes").len(), 0, "its folder is not the broker's to make");
+    let id = node.cluster.views.borrow().topics[ZNODES_TOPIC].id;
+    for topic in [TopicKey::Name(ZNODES_TOPIC.into()), TopicKey::Id(id)] {
+        assert_eq!(node.broker.current_leader(&topic, 0), Some((0, 1)));
         let fetched = node.broker.fetch(fetch(topic, 0, 0)).await.partitions.remove(0);
         assert_eq!(
             (fetched.error, fetched.high_watermark, fetched.records.is_empty()),
