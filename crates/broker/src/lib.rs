@@ -12,6 +12,7 @@ mod partitions;
 mod producer_ids;
 mod requests;
 mod source;
+mod suppliers;
 #[cfg(test)]
 mod tests;
 mod waiters;
