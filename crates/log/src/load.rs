@@ -28,7 +28,7 @@ impl Log {
     /// Opens or creates a partition's folder.
     pub fn open(options: LogOptions) -> Result<Log, LogError> {
         let LogOptions { world, dir, .. } = &options;
-        world.disk.create_dir_all(dir).map_err(|error| LogError::io("creating", dir, error))?;
+        create_folder(world, dir)?;
         let stored_epochs = load_epochs(world, dir)?;
         let mut loader =
             Loader { options: &options, segments: BTreeMap::new(), epochs: stored_epochs.clone() };
@@ -205,6 +205,18 @@ impl Log {
         self.closed.store(true, Ordering::Release);
         self.tail.lock().reset(log_end);
         Ok(())
+    }
+}
+
+/// Creates a folder so that a crash doesn't take its name away from under flushed files.
+fn create_folder(world: &World, dir: &Path) -> Result<(), LogError> {
+    if world.disk.exists(dir) {
+        return Ok(());
+    }
+    world.disk.create_dir_all(dir).map_err(|error| LogError::io("creating", dir, error))?;
+    match dir.parent() {
+        Some(parent) => world.disk.sync_dir(parent).map_err(|error| LogError::io("flushing", parent, error)),
+        None => Ok(()),
     }
 }
 
