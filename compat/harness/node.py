@@ -25,17 +25,19 @@ class Node:
     """A server that a test owns.
 
     `zk` and `kafka` are `host:port` texts. The first start takes free ports; later starts take the same ports again, so
-    that clients find the node where it was. `settings` are configuration keys given as overrides.
+    that clients find the node where it was. `settings` are configuration keys given as overrides (None takes one of the
+    harness's own away), `files` configuration files.
     """
 
     external = False
 
-    def __init__(self, settings=None, folder=None, binary=None):
+    def __init__(self, settings=None, folder=None, binary=None, files=()):
         self.settings = dict(settings or {})
         self.owns_folder = folder is None
         self.folder = Path(folder or tempfile.mkdtemp(prefix="zoolog-node-"))
         self.data = self.folder / "data"
         self.binary = binary
+        self.files = [str(file) for file in files]
         self.process = None
         self.zk = None
         self.kafka = None
@@ -56,9 +58,10 @@ class Node:
             "group.min.session.timeout.ms": "1000",
         }
         settings.update(self.settings)
-        arguments = []
+        arguments = list(self.files)
         for key, value in settings.items():
-            arguments += ["--override", f"{key}={value}"]
+            if value is not None:
+                arguments += ["--override", f"{key}={value}"]
         return arguments
 
     def start(self, timeout=READY_SECONDS):
