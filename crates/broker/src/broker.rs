@@ -186,10 +186,10 @@ impl Broker {
         self.partitions.counts()
     }
 
-    /// How many fetches and produce requests wait at a partition.
+    /// A partition that this node has.
     #[cfg(test)]
-    pub(crate) fn waiting_at(&self, topic: &str, partition: i32) -> usize {
-        self.partitions.get(topic, partition).map_or(0, |partition| partition.waiters().count())
+    pub(crate) fn partition_for_test(&self, topic: &str, partition: i32) -> Arc<Partition> {
+        self.partitions.get(topic, partition).expect("the test has made it")
     }
 
     /// Fetch sessions: how many there are, the partitions in them, and how many were evicted since the start.

@@ -20,7 +20,11 @@ impl InternalTopics for Controller {
                 partitions: topic.partitions,
                 replication_factor: topic.replication_factor,
                 assignments: Vec::new(),
-                configs: topic.configs.into_iter().map(|(key, value)| (key.to_owned(), Some(value))).collect(),
+                configs: topic
+                    .configs
+                    .into_iter()
+                    .map(|(key, value)| (key.to_owned(), Some(value)))
+                    .collect(),
             };
             match self.create_topic(&topic, false, CREATION_TIMEOUT_MS).await {
                 Ok(_) | Err(AdminError::TopicExists(_)) => Ok(()),

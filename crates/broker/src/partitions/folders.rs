@@ -30,6 +30,8 @@ pub(crate) struct Folder {
     checkpoints: Checkpoints,
     /// Partitions' folders found at start and not opened yet.
     found: Mutex<HashMap<TopicPartition, FoundLog>>,
+    /// Where the last cleaning of each compacted log ended.
+    pub(super) cleaned: Mutex<BTreeMap<TopicPartition, i64>>,
     /// What was written into each checkpoint last, so that nothing is written that did not change.
     written: Mutex<HashMap<&'static str, BTreeMap<TopicPartition, i64>>>,
 }
@@ -74,7 +76,14 @@ impl Folders {
             let own = |found: &FoundLog| found.partition.topic != crate::znodes::ZNODES_TOPIC;
             let found = dir.logs()?.into_iter().filter(own).map(|found| (found.partition.clone(), found));
             let found = Mutex::new(found.collect());
-            all.push(Arc::new(Folder { dir, checkpoints, found, written: Mutex::new(HashMap::new()) }));
+            let cleaned = Mutex::new(dir.read_checkpoint(Checkpoint::Cleaner)?);
+            all.push(Arc::new(Folder {
+                dir,
+                checkpoints,
+                found,
+                cleaned,
+                written: Mutex::new(HashMap::new()),
+            }));
         }
         Ok(Folders { world, all, tail })
     }

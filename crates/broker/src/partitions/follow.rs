@@ -106,6 +106,7 @@ impl Partitions {
         match replica.folder.dir.doom_folder(log.dir(), log.partition()) {
             Ok(doomed) => {
                 tracing::info!(%partition, "deleted");
+                replica.folder.forget_cleaned(log.partition());
                 let delay = log.config().file_delete_delay_ms.max(0).unsigned_abs();
                 remove_later(replica.folder.clone(), doomed, Duration::from_millis(delay));
             }

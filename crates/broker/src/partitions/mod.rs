@@ -3,6 +3,7 @@
 //! `follow` opens, closes and reconfigures partitions when a view arrives; `upkeep` runs retention, compaction, flushes and
 //! checkpoints. Invariants: one task at a time changes the set of partitions; a view is published as applied only after
 //! the partitions follow it; a partition that cannot be opened is offline (KAFKA_STORAGE_ERROR) and no other suffers.
+mod clean;
 mod folders;
 mod follow;
 mod settings;
@@ -53,6 +54,7 @@ pub(crate) struct Partitions {
     folders: Folders,
     znodes: Option<Arc<Znodes>>,
     topics: RwLock<HashMap<Arc<str>, Topic>>,
+    cleaner: clean::CleanerState,
     /// The view that the partitions follow.
     applied: watch::Sender<Arc<ClusterView>>,
 }
@@ -71,7 +73,15 @@ impl Partitions {
     ) -> Result<Partitions, LogError> {
         let folders = Folders::open(world.clone(), dirs, tail)?;
         let (applied, _) = watch::channel(Arc::new(ClusterView::default()));
-        Ok(Partitions { world, node_id, folders, znodes, topics: RwLock::new(HashMap::new()), applied })
+        Ok(Partitions {
+            world,
+            node_id,
+            folders,
+            znodes,
+            topics: RwLock::new(HashMap::new()),
+            cleaner: clean::CleanerState::default(),
+            applied,
+        })
     }
 
     /// The view that the partitions follow at the moment.

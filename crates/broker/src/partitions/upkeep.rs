@@ -41,6 +41,7 @@ impl Partitions {
                 Partitions::checkpoint_high_watermarks,
             ),
             self.clone().flush_when_due(),
+            self.clone().clean_when_due(),
         );
     }
 

@@ -264,7 +264,7 @@ async fn a_client_that_is_gone_leaves_no_registration_behind() {
     pause().await;
     waiting.abort();
     assert!(waiting.await.is_err());
-    assert_eq!(node.broker.waiting_at("t", 0), 0);
+    assert_eq!(node.broker.partition_for_test("t", 0).waiters().count(), 0);
 }
 
 #[tokio::test]
