@@ -214,7 +214,7 @@ fn create_folder(world: &World, dir: &Path) -> Result<(), LogError> {
         return Ok(());
     }
     world.disk.create_dir_all(dir).map_err(|error| LogError::io("creating", dir, error))?;
-    match dir.parent() {
+    match dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         Some(parent) => world.disk.sync_dir(parent).map_err(|error| LogError::io("flushing", parent, error)),
         None => Ok(()),
     }
