@@ -25,6 +25,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+/// The least time that a write to the tree is given: with acks=1 clients may send a timeout of 0, which means nothing then.
+const ZNODE_TIMEOUT_MIN: Duration = Duration::from_secs(1);
+
 /// What a broker is started with.
 pub struct BrokerOptions {
     /// Clock, disk, randomness.
@@ -213,7 +216,7 @@ impl Broker {
                 Ok(Source::Znodes(znodes)) => {
                     let now = self.world.clock.wall_ms();
                     let written = znodes.produce(&partition.records, &request.principal, now);
-                    match tokio::time::timeout(timeout.max(Duration::from_millis(1)), written).await {
+                    match tokio::time::timeout(timeout.max(ZNODE_TIMEOUT_MIN), written).await {
                         Ok(reply) => reply,
                         Err(_) => ProducedPartition::refused(ErrorCode::REQUEST_TIMED_OUT, None),
                     }

@@ -15,7 +15,7 @@ use log::{
 };
 use parking_lot::RwLock;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -62,6 +62,8 @@ pub(crate) struct Partition {
     log: Arc<Log>,
     leadership: RwLock<Leadership>,
     waiters: Waiters,
+    /// Bytes that were appended and are not below the high watermark yet.
+    unseen_bytes: AtomicU64,
     /// Set when the partition is deleted or moved away; whoever still holds it gets NOT_LEADER_OR_FOLLOWER.
     gone: AtomicBool,
 }
@@ -103,6 +105,7 @@ impl Partition {
             log,
             leadership: RwLock::new(Leadership { role, epoch_start: 0, min_insync: 1 }),
             waiters: Waiters::default(),
+            unseen_bytes: AtomicU64::new(0),
             gone: AtomicBool::new(false),
         }
     }
@@ -154,7 +157,7 @@ impl Partition {
         leadership.min_insync = min_insync;
         if role.leader_epoch < leadership.role.leader_epoch || role == leadership.role {
             drop(leadership);
-            self.advance(0);
+            self.advance();
             return false;
         }
         let newly = role.leader == self.node_id
@@ -167,7 +170,7 @@ impl Partition {
         }
         leadership.role = role;
         drop(leadership);
-        self.advance(0);
+        self.advance();
         self.waiters.changed();
         newly
     }
@@ -178,8 +181,8 @@ impl Partition {
         self.waiters.changed();
     }
 
-    /// Raises the high watermark as far as the in-sync replicas allow, and wakes whom that concerns. `bytes` were appended.
-    fn advance(&self, bytes: u64) {
+    /// Raises the high watermark as far as the in-sync replicas allow, and wakes whom that concerns.
+    fn advance(&self) {
         let leadership = self.leadership.read();
         let role = &leadership.role;
         if role.leader != self.node_id || role.isr.len() < leadership.effective_min_insync() {
@@ -191,8 +194,12 @@ impl Partition {
         }
         drop(leadership);
         let before = self.log.high_watermark();
-        if self.log.advance_high_watermark(self.log.log_end_offset()) > before {
-            self.waiters.grown(bytes);
+        let now = self.log.advance_high_watermark(self.log.log_end_offset());
+        // Bytes that another append's advance has made visible may be counted only now.
+        match self.unseen_bytes.swap(0, Ordering::AcqRel) {
+            0 if now > before => self.waiters.changed(),
+            0 => {}
+            bytes => self.waiters.grown(bytes),
         }
     }
 
@@ -284,7 +291,8 @@ impl Partition {
             self.flush_rolled();
         }
         if !info.duplicate {
-            self.advance(size);
+            self.unseen_bytes.fetch_add(size, Ordering::AcqRel);
+            self.advance();
         }
         Ok(Appended {
             base_offset: info.first_offset,

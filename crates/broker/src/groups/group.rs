@@ -28,6 +28,9 @@ pub(crate) const CONSUMER_PROTOCOL_TYPE: &str = "consumer";
 /// The longest a member that never finished a rebalance may keep its place, in milliseconds.
 pub(crate) const NEW_MEMBER_TIMEOUT_MS: u64 = 5 * 60 * 1000;
 
+/// The shortest wait for anybody of a group to join again once its time is up, in milliseconds. A client may ask for none.
+pub(crate) const REJOIN_WAIT_MS_MIN: i32 = 1_000;
+
 /// The most members of one group that were given an id and have not come back with it.
 pub(crate) const PENDING_MEMBERS_MAX: usize = 10_000;
 
@@ -41,9 +44,9 @@ pub(crate) struct Now {
 }
 
 impl Now {
-    /// The monotonic time `ms` from now; negative waits count as none.
+    /// The monotonic time `ms` from now, at least one: a timer that is due at once would never let time pass.
     pub(crate) fn plus(self, ms: i32) -> u64 {
-        self.monotonic + u64::from(ms.max(0).unsigned_abs())
+        self.monotonic + u64::from(ms.max(1).unsigned_abs())
     }
 }
 

@@ -5,8 +5,8 @@
 use crate::ErrorCode;
 use crate::groups::api::{HeartbeatRequest, JoinReply, JoinRequest, Leaver, SyncReply, SyncRequest};
 use crate::groups::group::{
-    Effects, Group, InitialDelay, JoinTimer, Limits, NEW_MEMBER_TIMEOUT_MS, Now, PENDING_MEMBERS_MAX, State,
-    StaticRejoin, Then, Write,
+    Effects, Group, InitialDelay, JoinTimer, Limits, NEW_MEMBER_TIMEOUT_MS, Now, PENDING_MEMBERS_MAX,
+    REJOIN_WAIT_MS_MIN, State, StaticRejoin, Then, Write,
 };
 use crate::groups::member::{Member, Protocol, Ticket};
 use bytes::Bytes;
@@ -25,6 +25,9 @@ impl Group {
         effects: &mut Effects,
     ) {
         let nobody: Arc<str> = Arc::from("");
+        if let Some(reason) = &request.reason {
+            tracing::debug!(group = &*self.id, member = &*request.member_id, reason, "a member joins");
+        }
         if !self.has_room_for(&request.member_id, limits) {
             self.remove(&request.member_id, effects);
             effects.joins.push((ticket, JoinReply::refused(nobody, ErrorCode::GROUP_MAX_SIZE_REACHED)));
@@ -320,7 +323,8 @@ impl Group {
         }
         if !self.elect_joined_leader() && !self.members.is_empty() {
             // Only static members are left and none of them has come: wait for one.
-            self.join_timer = Some(JoinTimer { at: now.plus(self.rebalance_timeout_ms()), initial: None });
+            let wait_ms = self.rebalance_timeout_ms().max(REJOIN_WAIT_MS_MIN);
+            self.join_timer = Some(JoinTimer { at: now.plus(wait_ms), initial: None });
             return;
         }
         self.generation = self.generation.checked_add(1).unwrap_or(0);

@@ -597,3 +597,22 @@ fn descriptions_show_metadata_only_when_stable() {
     assert_eq!((preparing.state, &*preparing.protocol), ("PreparingRebalance", ""));
     assert!(preparing.members.iter().all(|member| member.metadata.is_empty()));
 }
+
+#[test]
+fn timeouts_of_zero_let_time_pass() {
+    let mut story = Story::new();
+    story.limits.initial_delay_ms = 0;
+    let mut hasty = request("", Some("i"));
+    hasty.rebalance_timeout_ms = Some(0);
+    let first = story.join_as(hasty.clone());
+    story.pass(1);
+    let id = story.joins[&first].member_id.clone();
+    story.sync(&id, 1, &[(&id, "A")]);
+    story.commit_writes(Ok(()));
+    // Another member joins and dies: only the static one is left, which does not join again.
+    let (_, _) = story.newcomer();
+    for _ in 0..20 {
+        assert!(story.group.next_deadline().is_none_or(|at| at > story.now.monotonic));
+        story.pass(1);
+    }
+}

@@ -6,7 +6,7 @@ use super::folders::Folder;
 use super::{Partitions, Replica};
 use log::{Checkpoint, Cleanable, LogError, TopicPartition};
 use parking_lot::Mutex;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +18,9 @@ const DEDUPE_BYTES_MIN: i64 = 1 << 20;
 pub(super) struct CleanerState {
     /// Logs whose cleaning failed.
     uncleanable: Mutex<HashSet<(TopicPartition, uuid::Uuid)>>,
+    /// Logs whose last cleaning moved nothing (a deletion came between, or there was no key in the dirty part), with where it
+    /// might have gone; they are looked at again once there is more.
+    unmoved: Mutex<HashMap<(TopicPartition, uuid::Uuid), i64>>,
     /// Logs that are being cleaned.
     busy: Mutex<HashSet<TopicPartition>>,
 }
@@ -73,6 +76,7 @@ impl Partitions {
                 continue;
             }
             match log.cleanable(replica.folder.cleaned_to(log.partition())) {
+                Ok(dirty) if self.cleaner.unmoved.lock().get(&key) == Some(&dirty.first_uncleanable) => {}
                 Ok(dirty) if dirty.is_due(&config) => {
                     if dirtiest.as_ref().is_none_or(|(_, worst)| dirty.ratio() > worst.ratio()) {
                         dirtiest = Some((replica, dirty));
@@ -96,9 +100,11 @@ impl Partitions {
                     bytes_after = cleaned.bytes_after,
                     "compacted"
                 );
-                // A cleaning that got nowhere would be due again at once, for ever.
+                let key = (partition.log().partition().clone(), partition.topic_id());
                 if cleaned.first_dirty <= dirty.first_dirty {
-                    self.skip(replica);
+                    self.cleaner.unmoved.lock().insert(key, dirty.first_uncleanable);
+                } else {
+                    self.cleaner.unmoved.lock().remove(&key);
                 }
                 if let Err(error) =
                     replica.folder.note_cleaned(partition.log().partition(), cleaned.first_dirty)
@@ -116,10 +122,6 @@ impl Partitions {
         }
         tracing::warn!(partition = %replica.partition, %error, "the log cannot be compacted; it is left out until the next start");
         replica.partition.note_failure(error);
-        self.skip(replica);
-    }
-
-    fn skip(&self, replica: &Replica) {
         let key = (replica.partition.log().partition().clone(), replica.partition.topic_id());
         self.cleaner.uncleanable.lock().insert(key);
     }

@@ -31,6 +31,10 @@ struct Opening {
 impl Partitions {
     /// Makes the partitions follow a view, and says what that changed. Blocks on the disk. `first` is the view at start.
     pub(crate) fn follow(&self, view: &Arc<ClusterView>, first: bool) -> Vec<Change> {
+        let closed = self.changing.lock();
+        if *closed {
+            return Vec::new();
+        }
         let before = self.view();
         let mut changes = Vec::new();
         self.drop_topics(view, &mut changes);

@@ -18,7 +18,7 @@ use base::World;
 use controller::view::ClusterView;
 use folders::{Folder, Folders};
 use log::{LogDir, LogError, TailBudget};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -55,6 +55,8 @@ pub(crate) struct Partitions {
     znodes: Option<Arc<Znodes>>,
     topics: RwLock<HashMap<Arc<str>, Topic>>,
     cleaner: clean::CleanerState,
+    /// Held by whoever changes the set of partitions; true once it is closed for good.
+    changing: Mutex<bool>,
     /// The view that the partitions follow.
     applied: watch::Sender<Arc<ClusterView>>,
 }
@@ -80,6 +82,7 @@ impl Partitions {
             znodes,
             topics: RwLock::new(HashMap::new()),
             cleaner: clean::CleanerState::default(),
+            changing: Mutex::new(false),
             applied,
         })
     }

@@ -151,6 +151,8 @@ impl Partitions {
 
     /// Closes all logs, writes the checkpoints, and says in which folders everything went well: those may be marked clean.
     pub(crate) fn close(&self) -> Vec<Arc<LogDir>> {
+        let mut closed = self.changing.lock();
+        *closed = true;
         let replicas = self.replicas();
         let failed = Mutex::new(Vec::new());
         share_out(self.workers(&self.view()), replicas, |replica| {

@@ -4,6 +4,7 @@ use crate::requests::{
     Acks, DeleteRecords, FetchPartition, FetchReply, FetchRequest, FetchedPartition, Isolation, TopicKey,
 };
 use crate::{Broker, ErrorCode};
+use controller::view::PartitionView;
 use log::Batch;
 use std::sync::Arc;
 use std::time::Duration;
@@ -188,6 +189,34 @@ async fn kafka_2_11_errors_and_deletions_wake_a_poll_early() {
     let (reply, took) = waiting.await.expect("it ends");
     assert_eq!(reply.partitions[0].error, ErrorCode::NOT_LEADER_OR_FOLLOWER);
     assert!(took < Duration::from_secs(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_that_become_committed_later_wake_a_poll() {
+    let node = Node::with_topic(&[]).await;
+    let led = |isr: &[i32]| PartitionView {
+        leader: 0,
+        leader_epoch: 1,
+        isr: isr.to_vec(),
+        ..PartitionView::unelected(vec![0, 1])
+    };
+    node.cluster.put_led("t", vec![led(&[0, 1])], &[]);
+    node.settle().await;
+    let size = batch(&["a"]).len() as i32;
+    let mut patient = request(vec![partition("t", 0, 0)]);
+    patient.max_wait_ms = 60_000;
+    patient.min_bytes = 2 * size;
+    let waiting = poll(&node.broker, patient);
+    pause().await;
+    for _ in 0..2 {
+        node.produce_to("t", 0, Acks::Leader, batch(&["a"])).await;
+    }
+    pause().await;
+    assert!(!waiting.is_finished(), "the follower has not got them");
+    node.cluster.put_led("t", vec![led(&[0])], &[]);
+    let (reply, took) = waiting.await.expect("it ends");
+    assert_eq!(batches(&reply.partitions[0]), [(0, 0), (1, 1)]);
+    assert!(took < Duration::from_secs(1), "{took:?}");
 }
 
 #[tokio::test(start_paused = true)]
