@@ -294,8 +294,7 @@ impl Connection {
     /// `None` if it has to wait.
     pub(crate) fn line_up_write(&self, ends_session: bool) -> Option<Arc<[AuthId]>> {
         let mut outbox = self.outbox.lock();
-        let reads_ahead = outbox.line.len() > outbox.submitted || outbox.draining;
-        if outbox.line.len() >= LINE_MAX || (reads_ahead && (outbox.cautious || outbox.barrier)) {
+        if outbox.line.len() >= LINE_MAX || !outbox.may_pass_reads() {
             return None;
         }
         outbox.line.push_back(InLine::Write);
@@ -446,6 +445,16 @@ impl Outbox {
         let forced = full && self.submitted > 0;
         self.cautious |= forced;
         !full || forced
+    }
+
+    /// Whether a write may be submitted while there may be reads in line. Somebody must be sure to answer these before the write
+    /// is applied: the completion of a write before them, or who is at it already.
+    fn may_pass_reads(&self) -> bool {
+        if self.line.len() == self.submitted && !self.draining {
+            return true;
+        }
+        let will_be_drained = self.draining || matches!(self.line.front(), Some(InLine::Write));
+        will_be_drained && !self.cautious && !self.barrier
     }
 
     /// Ends the connection at once and drops what it would have written.

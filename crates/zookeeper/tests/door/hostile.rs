@@ -3,7 +3,6 @@ use crate::harness::{Client, add, create, get_data, node, node_with, read_frame,
 use bytes::{BufMut, BytesMut};
 use jute::Request;
 use std::net::SocketAddr;
-use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -92,13 +91,12 @@ async fn every_operation_answers_every_truncation_and_lie_with_an_error() {
 #[tokio::test]
 async fn a_client_that_never_sends_is_let_go() {
     let node = node_with(|config, _| config.sessionless_timeout_ms = 50).await;
+    // A client with a session may be silent for longer.
+    let mut client = node.client().await;
     expect_dropped(node.address, &[]).await;
     expect_dropped(node.address, &[0, 0]).await;
     // Half a word is no word.
     expect_dropped(node.address, b"stmk\0\0").await;
-    // A client with a session is not meant.
-    let mut client = node.client().await;
-    tokio::time::sleep(Duration::from_millis(100)).await;
     client.create("/fine", 0).await;
     node.stop().await;
 }
@@ -243,5 +241,51 @@ async fn a_client_that_vanishes_in_the_middle_of_a_frame_harms_nobody() {
     stream.write_all(&[0, 0, 0, 44, 0]).await.expect("a write");
     stream.shutdown().await.expect("a half-close");
     assert!(read_frame(&mut stream).await.is_none());
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn noise_behind_any_opcode_is_answered_or_ends_that_connection_only() {
+    let node = node_with(|config, ensemble| {
+        config.max_client_cnxns = 0;
+        ensemble.tree.extended_types = true;
+    })
+    .await;
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut random = move |below: u64| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state % below
+    };
+    let ops = [
+        1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 14, 15, 16, 17, 18, 19, 20, 21, 22, 100, 101, 102, 103, 104, 105,
+        106, 107, -11,
+    ];
+    let mut client = node.client().await;
+    for xid in 1..3000 {
+        let op = ops[random(ops.len() as u64) as usize];
+        // Small numbers make lengths and counts that often fit.
+        let body: Vec<u8> = (0..random(40))
+            .map(|index| {
+                if index % 4 == 3 {
+                    random(8) as u8
+                } else if random(20) == 0 {
+                    random(256) as u8
+                } else {
+                    0
+                }
+            })
+            .collect();
+        client.send_raw(xid, op, &body).await;
+        loop {
+            match client.next().await {
+                None => break client = node.client().await,
+                Some(packet) if packet.header.xid == jute::xid::WATCH_EVENT => {}
+                Some(_) => break,
+            }
+        }
+    }
+    node.client().await.create("/fine", 0).await;
     node.stop().await;
 }

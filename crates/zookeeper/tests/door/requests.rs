@@ -540,3 +540,33 @@ async fn large_answers_between_writes_come_in_order_however_slowly_they_are_read
     }
     node.stop().await;
 }
+
+#[tokio::test]
+async fn a_write_does_not_overtake_large_answers_that_wait_for_the_client() {
+    const READS: usize = 70;
+    let node = node().await;
+    let mut client = node.client().await;
+    let data: &'static [u8] = vec![7; 300_000].leak();
+    client.call(create("/big", data, 0)).await.expect_ok();
+    for round in 0..2 {
+        client.send(&set_data("/big", data, round)).await;
+        for _ in 0..READS {
+            client.send(&get_data("/big", false)).await;
+        }
+        if round == 0 {
+            // Once the first write is answered, only reads are in line, and the client doesn't take their answers.
+            client.packet().await.expect_ok();
+        }
+    }
+    for xid in 3..2 * READS as i32 + 4 {
+        let packet = client.packet().await.expect_ok();
+        assert_eq!(packet.header.xid, xid);
+        if xid == READS as i32 + 3 {
+            continue;
+        }
+        let Response::GetData(read) = packet.response(4) else { panic!() };
+        assert_eq!(read.stat.version, if xid < READS as i32 + 3 { 1 } else { 2 });
+    }
+    client.close().await;
+    node.stop().await;
+}
