@@ -1,0 +1,402 @@
+//! What the node is configured to be: defaults, then the files in their order, then the overrides of the command line.
+//!
+//! Invariants: a [`NodeConfig`] is complete and consistent; every mistake is reported at once and says where it stands; a key that
+//! nobody knows is warned about once. Which world a file belongs to follows from its keys, never from its name or place.
+mod zoo;
+
+use base::Disk;
+use base::properties::{FILE_BYTES_MAX, Properties};
+use controller::config::{BrokerConfig, ConfigWarning, broker_config_or_listener_override};
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use zoo::{Applied, ZooSettings};
+use zookeeper::ZooKeeperConfig;
+
+/// The file in `dataDir` that holds the node's number.
+const MYID_FILE: &str = "myid";
+/// The largest `myid` that is read.
+const MYID_BYTES_MAX: u64 = 1024;
+/// The largest number of a node: it is the top byte of session ids.
+const NODE_ID_MAX: i32 = 254;
+
+/// Everything that a node is told at start.
+#[derive(Clone, Debug)]
+pub(crate) struct NodeConfig {
+    /// The number of the node.
+    pub(crate) node_id: i32,
+    /// The folder of `__znodes`.
+    pub(crate) znodes_dir: PathBuf,
+    /// The folders of partitions, no two the same.
+    pub(crate) log_dirs: Vec<PathBuf>,
+    /// The door for ZooKeeper clients.
+    pub(crate) zookeeper: ZooKeeperConfig,
+    /// The broker and the door for Kafka clients.
+    pub(crate) broker: BrokerConfig,
+    /// What the user should know, and where it stands.
+    pub(crate) warnings: Vec<Remark>,
+    zoo: ZooSettings,
+}
+
+impl NodeConfig {
+    /// The settings of the coordination side. `directory_id` is the identity of the folder of `__znodes`.
+    pub(crate) fn ensemble(&self, directory_id: uuid::Uuid) -> ensemble::EnsembleConfig {
+        let mut config = ensemble::EnsembleConfig::new(self.znodes_dir.clone(), self.node_id, directory_id);
+        config.tick_ms = u64::from(self.zoo.tick_ms);
+        config.session_timeout_min_ms = self.zoo.session_timeout_min_ms();
+        config.session_timeout_max_ms = self.zoo.session_timeout_max_ms();
+        config.snapshot_every = self.zoo.snapshot_every;
+        config.snapshots_kept = self.zoo.snapshots_kept;
+        config.container_check_ms = self.zoo.container_check_ms;
+        config.containers_per_minute = self.zoo.containers_per_minute;
+        config.tree = self.zoo.tree.clone();
+        if self.broker.file_value("metadata.log.segment.bytes").is_some() {
+            config.segment_bytes = self.broker.quorum.segment_bytes.unsigned_abs();
+        }
+        config
+    }
+}
+
+/// A warning or an error, and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Remark {
+    origin: Option<Origin>,
+    text: String,
+}
+
+impl fmt::Display for Remark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.origin {
+            Some(origin) => write!(f, "{origin}: {}", self.text),
+            None => f.write_str(&self.text),
+        }
+    }
+}
+
+/// Where a setting was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Origin {
+    File { path: Arc<str>, line: u32 },
+    CommandLine,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::File { path, line } => write!(f, "{path}:{line}"),
+            Origin::CommandLine => f.write_str("--override"),
+        }
+    }
+}
+
+/// One setting as it was given.
+#[derive(Clone, Debug)]
+struct Entry {
+    key: String,
+    value: String,
+    origin: Origin,
+    /// Whether it is from a file with more of ZooKeeper's keys than of Kafka's.
+    in_zoo_cfg: bool,
+}
+
+/// Reads the configuration.
+///
+/// # Errors
+/// Everything that is wrong, in the order of the files.
+pub(crate) fn load(
+    disk: &dyn Disk,
+    files: &[PathBuf],
+    overrides: &[(String, String)],
+) -> Result<NodeConfig, Vec<Remark>> {
+    let mut loading = Loading::default();
+    for file in files {
+        loading.read_file(disk, file);
+    }
+    for (key, value) in overrides {
+        let (key, value) = (key.clone(), value.clone());
+        loading.entries.push(Entry { key, value, origin: Origin::CommandLine, in_zoo_cfg: false });
+    }
+    loading.finish(disk)
+}
+
+#[derive(Default)]
+struct Loading {
+    entries: Vec<Entry>,
+    warnings: Vec<Remark>,
+    errors: Vec<Remark>,
+}
+
+impl Loading {
+    fn read_file(&mut self, disk: &dyn Disk, path: &Path) {
+        let name: Arc<str> = Arc::from(path.display().to_string());
+        let content = match disk.read_file(path, FILE_BYTES_MAX) {
+            Ok(content) => content,
+            Err(error) => {
+                return self.refuse(format!("the configuration file {name} cannot be read: {error}"));
+            }
+        };
+        let properties = match Properties::parse(&content) {
+            Ok(properties) => properties,
+            Err(error) => return self.refuse(format!("the configuration file {name} {error}")),
+        };
+        let origin = |line| Origin::File { path: name.clone(), line };
+        for repeated in properties.overridden() {
+            let text = format!("{} is set again further down; the last value counts", repeated.key);
+            self.warnings.push(Remark { origin: Some(origin(repeated.line)), text });
+        }
+        let in_zoo_cfg = is_zoo_cfg(&properties);
+        self.entries.extend(properties.effective().map(|property| Entry {
+            key: property.key.clone(),
+            value: property.value.clone(),
+            origin: origin(property.line),
+            in_zoo_cfg,
+        }));
+    }
+
+    fn refuse(&mut self, text: String) {
+        self.errors.push(Remark { origin: None, text });
+    }
+
+    fn refuse_at(&mut self, origin: &Origin, text: String) {
+        self.errors.push(Remark { origin: Some(origin.clone()), text });
+    }
+
+    fn finish(mut self, disk: &dyn Disk) -> Result<NodeConfig, Vec<Remark>> {
+        self.keep_last_of_each();
+        let zoo = self.zookeeper();
+        let mut pairs = self.kafka_pairs();
+        if let Some(id) = self.node_id(disk, &zoo) {
+            pairs.push(("node.id".to_owned(), id.to_string()));
+        }
+        let sets_folders = pairs.iter().any(|(key, _)| key == "log.dirs" || key == "log.dir");
+        if let Some(dir) = zoo.data_dir.as_ref().filter(|_| !sets_folders) {
+            pairs.push(("log.dirs".to_owned(), dir.display().to_string()));
+        }
+        let broker = self.broker(pairs);
+        let Some(broker) = broker.filter(|_| self.errors.is_empty()) else { return Err(self.errors) };
+        self.check_single_node(&zoo, &broker);
+        let znodes_dir = self.znodes_dir(&zoo, &broker);
+        let log_dirs = self.log_dirs(&broker);
+        if !(0..=NODE_ID_MAX).contains(&broker.node_id) {
+            self.refuse(format!("node.id is {}, but a node's number is 0 to {NODE_ID_MAX}", broker.node_id));
+        }
+        if zoo.session_timeout_min_ms() > zoo.session_timeout_max_ms() {
+            self.refuse(format!(
+                "minSessionTimeout is {} ms, which is more than maxSessionTimeout, {} ms",
+                zoo.session_timeout_min_ms(),
+                zoo.session_timeout_max_ms()
+            ));
+        }
+        if !self.errors.is_empty() {
+            return Err(self.errors);
+        }
+        let zookeeper = zoo.door();
+        let warnings = self.warnings;
+        Ok(NodeConfig { node_id: broker.node_id, znodes_dir, log_dirs, zookeeper, broker, warnings, zoo })
+    }
+
+    /// Drops settings that a later file or the command line makes again.
+    fn keep_last_of_each(&mut self) {
+        let mut seen = BTreeSet::new();
+        let mut kept: Vec<Entry> = Vec::with_capacity(self.entries.len());
+        for entry in self.entries.drain(..).rev() {
+            if seen.insert(entry.key.clone()) {
+                kept.push(entry);
+            }
+        }
+        kept.reverse();
+        self.entries = kept;
+    }
+
+    fn zookeeper(&mut self) -> ZooSettings {
+        let mut settings = ZooSettings::default();
+        for entry in self.entries.clone() {
+            match zoo::apply(&mut settings, &entry.key, &entry.value) {
+                Ok(Applied::Yes) => {}
+                Ok(Applied::NoEffect(reason)) => {
+                    let text = format!("{} has no effect: {reason}", entry.key);
+                    self.warnings.push(Remark { origin: Some(entry.origin), text });
+                }
+                Err(allowed) => {
+                    let Entry { key, value, origin, .. } = entry;
+                    let text = format!("Invalid value {value} for configuration {key}: {allowed}");
+                    self.refuse_at(&origin, text);
+                }
+            }
+        }
+        settings
+    }
+
+    /// The settings for the broker: Kafka's keys, and those that nobody knows, because Kafka keeps and shows them.
+    fn kafka_pairs(&mut self) -> Vec<(String, String)> {
+        let mut pairs = Vec::new();
+        for entry in &self.entries {
+            let in_kafka = knows_kafka(&entry.key);
+            let in_zookeeper = zoo::knows(&entry.key);
+            if in_kafka || (!in_zookeeper && !entry.in_zoo_cfg) {
+                pairs.push((entry.key.clone(), entry.value.clone()));
+            } else if !in_zookeeper {
+                let text =
+                    format!("{} is no configuration key of ZooKeeper or Kafka; it is ignored", entry.key);
+                self.warnings.push(Remark { origin: Some(entry.origin.clone()), text });
+            }
+        }
+        pairs
+    }
+
+    fn broker(&mut self, pairs: Vec<(String, String)>) -> Option<BrokerConfig> {
+        match BrokerConfig::from_file(pairs) {
+            Ok((config, warnings)) => {
+                for warning in warnings {
+                    let (ConfigWarning::UnknownKey { key }
+                    | ConfigWarning::Legacy { key }
+                    | ConfigWarning::JavaClass { key }) = &warning;
+                    let origin = self.origin_of(key);
+                    self.warnings.push(Remark { origin, text: warning.to_string() });
+                }
+                Some(config)
+            }
+            Err(errors) => {
+                for error in errors {
+                    let origin = error.key().and_then(|key| self.origin_of(key));
+                    self.errors.push(Remark { origin, text: error.to_string() });
+                }
+                None
+            }
+        }
+    }
+
+    fn origin_of(&self, key: &str) -> Option<Origin> {
+        self.entries.iter().find(|entry| entry.key == key).map(|entry| entry.origin.clone())
+    }
+
+    /// The node's number if `myid` or a `server.N` gives one. They and Kafka's keys must agree.
+    fn node_id(&mut self, disk: &dyn Disk, zoo: &ZooSettings) -> Option<i32> {
+        let mut given: Vec<(String, i32)> = Vec::new();
+        for entry in &self.entries {
+            // A broker.id of -1 asks for a number; other values are judged with the rest of Kafka's keys.
+            let is_id = entry.key == "node.id" || entry.key == "broker.id";
+            if let Some(id) = entry.value.trim().parse().ok().filter(|id| is_id && *id != -1) {
+                given.push((format!("{} in {}", entry.key, entry.origin), id));
+            }
+        }
+        if let Some(dir) = &zoo.data_dir {
+            let path = dir.join(MYID_FILE);
+            match read_myid(disk, &path) {
+                Ok(None) => {}
+                Ok(Some(id)) => given.push((path.display().to_string(), id)),
+                Err(reason) => self.refuse(format!("{} {reason}", path.display())),
+            }
+        }
+        if let (1, Some(id)) = (zoo.members.len(), zoo.members.keys().next()) {
+            given.push((format!("the only server.{id}"), *id));
+        }
+        let (_, id) = *given.first()?;
+        if given.iter().any(|(_, other)| *other != id) {
+            let all: Vec<String> = given.iter().map(|(place, id)| format!("{id} ({place})")).collect();
+            self.refuse(format!(
+                "this node's number is given as {}; they must be the same number, so change or remove one",
+                all.join(" and ")
+            ));
+        }
+        Some(id)
+    }
+
+    /// Refuses what needs other nodes.
+    fn check_single_node(&mut self, zoo: &ZooSettings, broker: &BrokerConfig) {
+        const SINGLE: &str =
+            "ensembles of several nodes are not available yet, and one node must not pretend to be one";
+        if zoo.members.len() > 1 {
+            let all: Vec<String> = zoo.members.keys().map(|id| format!("server.{id}")).collect();
+            self.refuse(format!(
+                "{} are configured, but {SINGLE}; keep the line of this node only",
+                all.join(", ")
+            ));
+        }
+        let others: Vec<String> = broker
+            .quorum_voters
+            .iter()
+            .filter(|voter| voter.id != broker.node_id)
+            .map(|voter| format!("{}@{}:{}", voter.id, voter.host, voter.port))
+            .collect();
+        if !others.is_empty() {
+            self.refuse(format!("controller.quorum.voters names {}, but {SINGLE}", others.join(", ")));
+        }
+        let outside =
+            broker.zookeeper.connect.as_deref().map(str::trim).filter(|connect| !connect.is_empty());
+        if let Some(connect) = outside.filter(|connect| !names_own_door(connect, zoo.door().client_port)) {
+            self.refuse(format!(
+                "zookeeper.connect is {connect}, but using a ZooKeeper outside of this node is not available yet; \
+                 remove it to keep the metadata in this node's own tree"
+            ));
+        }
+    }
+
+    fn znodes_dir(&mut self, zoo: &ZooSettings, broker: &BrokerConfig) -> PathBuf {
+        let zookeeper = zoo.data_log_dir.as_ref().or(zoo.data_dir.as_ref());
+        let kafka = broker.metadata_log_dir.as_ref().map(PathBuf::from);
+        if let (Some(zookeeper), Some(kafka)) = (zookeeper, &kafka)
+            && absolute(zookeeper) != absolute(kafka)
+        {
+            let key = if zoo.data_log_dir.is_some() { "dataLogDir" } else { "dataDir" };
+            self.refuse(format!(
+                "{key} is {} and metadata.log.dir is {}, but both say where the znodes are kept; remove one",
+                zookeeper.display(),
+                kafka.display()
+            ));
+        }
+        let first = broker.log_dirs.first().map(PathBuf::from);
+        zookeeper.cloned().or(kafka).or(first).unwrap_or_default()
+    }
+
+    fn log_dirs(&mut self, broker: &BrokerConfig) -> Vec<PathBuf> {
+        let mut dirs: Vec<PathBuf> = Vec::new();
+        for dir in broker.log_dirs.iter().map(PathBuf::from) {
+            if dirs.iter().any(|other| absolute(other) == absolute(&dir)) {
+                self.refuse(format!("log.dirs names the folder {} twice", dir.display()));
+            }
+            dirs.push(dir);
+        }
+        dirs
+    }
+}
+
+/// A path from the root, without touching the disk; a path that has none stays as it is.
+pub(crate) fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+fn knows_kafka(key: &str) -> bool {
+    broker_config_or_listener_override(key).is_some()
+}
+
+/// Whether more of a file's keys are only ZooKeeper's than are only Kafka's.
+fn is_zoo_cfg(properties: &Properties) -> bool {
+    let only = |this: &dyn Fn(&str) -> bool, other: &dyn Fn(&str) -> bool| {
+        properties.effective().filter(|entry| this(&entry.key) && !other(&entry.key)).count()
+    };
+    only(&zoo::knows, &knows_kafka) > only(&knows_kafka, &zoo::knows)
+}
+
+/// The number in the first line; `None` if there is no such file.
+fn read_myid(disk: &dyn Disk, path: &Path) -> Result<Option<i32>, String> {
+    if !disk.exists(path) {
+        return Ok(None);
+    }
+    let content = disk.read_file(path, MYID_BYTES_MAX).map_err(|error| format!("cannot be read: {error}"))?;
+    let text = String::from_utf8_lossy(&content);
+    let line = text.lines().next().unwrap_or_default().trim();
+    let id = line.parse().ok().filter(|id| (0..=NODE_ID_MAX).contains(id));
+    id.map(Some).ok_or_else(|| format!("holds {line:?}, but a node's number is 0 to {NODE_ID_MAX}"))
+}
+
+/// Whether a `zookeeper.connect` leads to this node's own tree, so that it says nothing new.
+fn names_own_door(connect: &str, port: u16) -> bool {
+    let Some((host, given)) = connect.rsplit_once(':') else { return false };
+    let is_local = matches!(host, "localhost" | "127.0.0.1" | "[::1]" | "::1");
+    is_local && given.parse() == Ok(port)
+}
+
+#[cfg(test)]
+mod tests;
