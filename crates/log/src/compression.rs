@@ -16,6 +16,8 @@ const XERIAL_MAGIC: [u8; 8] = [0x82, b'S', b'N', b'A', b'P', b'P', b'Y', 0];
 const XERIAL_HEADER_SIZE: usize = 16;
 /// Uncompressed bytes of a xerial block that we write; Kafka's writer uses the same.
 const XERIAL_BLOCK_SIZE: usize = 32 * 1024;
+/// The level of lz4 that means its fast compressor; every other level means the high one (KIP-390).
+const LZ4_FAST_LEVEL: i32 = 9;
 /// A compression codec; the numbers are those of the batch attributes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Codec {
@@ -73,8 +75,7 @@ impl Codec {
 pub struct Compression {
     /// The codec.
     pub codec: Codec,
-    /// The codec's own level; `None` is its default. Snappy has no levels, and lz4 is always written at its fast one,
-    /// whatever is asked for: its readers can't tell.
+    /// The codec's own level; `None` is its default. Snappy has no levels.
     pub level: Option<i32>,
 }
 
@@ -101,12 +102,15 @@ impl Compression {
             }
             Codec::Snappy => compress_xerial(records),
             Codec::Lz4 => {
-                let info = lz4_flex::frame::FrameInfo::new()
-                    .block_size(lz4_flex::frame::BlockSize::Max64KB)
-                    .block_mode(lz4_flex::frame::BlockMode::Independent);
-                let mut encoder = lz4_flex::frame::FrameEncoder::with_frame_info(info, Vec::new());
+                let level = self.level.filter(|level| *level != LZ4_FAST_LEVEL).unwrap_or(0);
+                let mut encoder = lz4::EncoderBuilder::new()
+                    .level(u32::try_from(level).unwrap_or(0))
+                    .block_size(lz4::BlockSize::Max64KB)
+                    .block_mode(lz4::BlockMode::Independent)
+                    .build(Vec::new())?;
                 encoder.write_all(records)?;
-                encoder.finish().map_err(io::Error::other)
+                let (output, finished) = encoder.finish();
+                finished.map(|()| output)
             }
             Codec::Zstd => zstd::stream::encode_all(records, self.level.unwrap_or(0)),
         }
@@ -134,7 +138,7 @@ pub(crate) fn reader<'a>(codec: Codec, input: &'a [u8]) -> Result<Box<dyn Read +
         Codec::None => Box::new(input),
         Codec::Gzip => Box::new(MultiGzDecoder::new(input)),
         Codec::Snappy => Box::new(SnappyReader::new(input)),
-        Codec::Lz4 => Box::new(lz4_flex::frame::FrameDecoder::new(input)),
+        Codec::Lz4 => Box::new(lz4::Decoder::new(input).map_err(undecodable)?),
         Codec::Zstd => Box::new(ZstdReader::new(input).map_err(undecodable)?),
     })
 }
@@ -228,5 +232,26 @@ impl Read for SnappyReader<'_> {
         buffer[..count].copy_from_slice(&rest[..count]);
         self.position += count;
         Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_do_what_they_say() {
+        let words = ["leader", "replica", "offset", "epoch", "znode", "batch", "segment"];
+        let text: String = (0_usize..20_000).map(|i| words[(i * i / 7 + i / 3) % words.len()]).collect();
+        for (codec, fast, high) in [(Codec::Gzip, 1, 9), (Codec::Lz4, 9, 17), (Codec::Zstd, 1, 19)] {
+            let size = |level| {
+                let compressed = Compression { codec, level: Some(level) }.compress(text.as_bytes()).unwrap();
+                let mut output = Vec::new();
+                decompress(codec, &compressed, &mut output).unwrap();
+                assert_eq!(output, text.as_bytes());
+                compressed.len()
+            };
+            assert!(size(high) < size(fast), "{codec:?}");
+        }
     }
 }
