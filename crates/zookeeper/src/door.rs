@@ -229,9 +229,14 @@ impl Door {
             }
         }
         drop(register);
-        if self.stopping.load(Relaxed) {
+        if self.is_stopping() {
             self.left.notify_one();
         }
+    }
+
+    /// Whether the door has been told to stop.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Relaxed)
     }
 
     /// Every connection, oldest first.

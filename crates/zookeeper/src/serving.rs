@@ -75,7 +75,9 @@ async fn deliver(connection: &Connection, stream: TcpStream, mut unwritten: Byte
         return;
     }
     let mut stream = stream;
-    if tokio::io::AsyncWriteExt::shutdown(&mut stream).await.is_err() {
+    let shut = tokio::io::AsyncWriteExt::shutdown(&mut stream).await;
+    // A node that stops doesn't wait for its clients; they lose their connection in any case.
+    if shut.is_err() || connection.door().is_stopping() {
         return;
     }
     let linger = async {

@@ -96,7 +96,7 @@ async fn zk_3_20_passwords_cannot_be_guessed_from_the_id() {
 async fn a_session_outlives_its_connection_until_its_timeout() {
     let node = node().await;
     let mut watcher = node.client().await;
-    let short = ConnectRequest { timeout_ms: 200, ..connect_request() };
+    let short = ConnectRequest { timeout_ms: 1_000, ..connect_request() };
     let mut client = Client::connect_with(node.address, &short).await.expect("a session");
     client.create("/e", 1).await;
     watcher.call(exists("/e", true)).await.expect_ok();
@@ -109,11 +109,11 @@ async fn a_session_outlives_its_connection_until_its_timeout() {
 #[tokio::test]
 async fn an_expired_session_loses_its_connection_and_pings_keep_one_alive() {
     let node = node().await;
-    let short = ConnectRequest { timeout_ms: 300, ..connect_request() };
+    let short = ConnectRequest { timeout_ms: 1_500, ..connect_request() };
     let mut silent = Client::connect_with(node.address, &short).await.expect("a session");
     let mut lively = Client::connect_with(node.address, &short).await.expect("a session");
     let pinging = async {
-        let mut pulse = tokio::time::interval(Duration::from_millis(50));
+        let mut pulse = tokio::time::interval(Duration::from_millis(100));
         loop {
             pulse.tick().await;
             lively.send_as(-2, &Request::Ping).await;
