@@ -67,7 +67,8 @@ async fn first(connection: &Connection, stream: &TcpStream, frames: &mut Frames)
     frames.set_max(CONNECT_BYTES_MAX);
     loop {
         if let Some(word) = frames.first_four().and_then(Word::of_bytes) {
-            if word != Word::Stmk {
+            // The mask is waited for only if it is of use.
+            if word != Word::Stmk || !connection.door().config.four_letter_words.contains(word) {
                 connection.received(None);
                 return Ok(First::Word(word, 0));
             }

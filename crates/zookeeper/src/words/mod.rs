@@ -113,7 +113,8 @@ impl Whitelist {
         self.0.extend(Word::ALL.iter().filter(|word| word.name() == name));
     }
 
-    fn contains(&self, word: Word) -> bool {
+    /// Whether the word may be used.
+    pub(crate) fn contains(&self, word: Word) -> bool {
         self.0.contains(&word)
     }
 }

@@ -25,6 +25,10 @@ async fn words_that_are_not_allowed_say_so() {
         ask(node.address, b"mntr").await,
         "mntr is not executed because it is not in the whitelist.\n"
     );
+    assert_eq!(
+        ask(node.address, b"stmk").await,
+        "stmk is not executed because it is not in the whitelist.\n"
+    );
     assert!(ask(node.address, b"srvr").await.starts_with("Zookeeper version: 3.9.5-"));
     node.stop().await;
 }
