@@ -100,9 +100,10 @@ impl TopicView {
         usize::try_from(partition).ok().and_then(|index| self.partitions.get(index))
     }
 
-    /// Whether it is one that Kafka keeps its own state in.
+    /// Whether clients are told that it is internal. The znode log is not: clients may produce to it, and kafka-python refuses
+    /// to produce to an internal topic.
     pub fn is_internal(&self) -> bool {
-        is_internal_topic(&self.name)
+        is_internal_topic(&self.name) && &*self.name != ensemble::ZNODES_TOPIC
     }
 }
 

@@ -62,7 +62,9 @@ async fn create(
     let created = call.door.node.controller.create_topic(&topic, validate_only, timeout_ms).await?;
     if !validate_only {
         let shows = |view: &std::sync::Arc<controller::ClusterView>| {
-            view.topic(&created.name).is_some_and(|topic| topic.id == created.id)
+            view.topic(&created.name).is_some_and(|topic| {
+                topic.id == created.id && topic.partitions.iter().all(|partition| partition.leader >= 0)
+            })
         };
         call.door.wait_for_view(Duration::from_millis(timeout_ms), shows).await;
     }
