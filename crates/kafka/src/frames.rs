@@ -96,8 +96,10 @@ impl Frames {
         match &mut self.partial {
             Some(Partial { bytes, size }) => {
                 let missing = *size - bytes.len();
-                // Growing by doubling: a byte is moved about once, and no more is reserved than has arrived.
-                bytes.reserve(missing.min(bytes.len().max(CHUNK_BYTES)));
+                if bytes.len() == bytes.capacity() {
+                    // Growing by doubling: a byte is moved about once, and no more is reserved than has arrived.
+                    bytes.reserve(missing.min(bytes.len().max(CHUNK_BYTES)));
+                }
                 let room = missing.min(bytes.capacity() - bytes.len());
                 read(&mut bytes.limit(room))
             }

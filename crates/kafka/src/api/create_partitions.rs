@@ -49,7 +49,8 @@ async fn grow(
     let (name, count) = (&*topic.name, topic.count);
     controller.create_partitions(name, count, assignments.as_deref(), validate_only, timeout_ms).await?;
     if !validate_only {
-        let shows = |view: &Arc<ClusterView>| view.partition(name, count - 1).is_some_and(|last| last.leader >= 0);
+        let shows =
+            |view: &Arc<ClusterView>| view.partition(name, count - 1).is_some_and(|last| last.leader >= 0);
         call.door.wait_for_view(Duration::from_millis(timeout_ms), shows).await;
     }
     Ok(())

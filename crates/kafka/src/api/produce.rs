@@ -30,7 +30,7 @@ pub(super) async fn handle(call: &Call<'_>, request: ProduceRequest) -> Answer {
         1 => Some(Acks::Leader),
         _ => None,
     };
-    let transactional = partitions.clone().any(|partition| is_transactional(partition));
+    let transactional = partitions.clone().any(is_transactional);
     let results = match acks {
         _ if transactional && request.transactional_id.is_none() => {
             refuse_all(&request, ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED)

@@ -1,0 +1,108 @@
+//! A node for a test: ensemble, controller, broker and door in one process, on a free port.
+use crate::wire::Client;
+use base::World;
+use broker::{Broker, BrokerOptions};
+use controller::config::BrokerConfig;
+use controller::{Connector, Controller, ControllerOptions};
+use ensemble::{Coordinator, EmbeddedClient, EnsembleConfig, RunningEnsemble, ZnodeTopic};
+use kafka::RunningDoor;
+use log::{LogDir, TailBudget};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tempfile::TempDir;
+
+/// Settings that keep tests quick.
+const QUICK: &[(&str, &str)] = &[
+    ("listeners", "PLAINTEXT://127.0.0.1:0"),
+    ("advertised.listeners", "PLAINTEXT://127.0.0.1:1"),
+    ("offsets.topic.num.partitions", "3"),
+    ("group.initial.rebalance.delay.ms", "0"),
+    ("num.partitions", "1"),
+];
+
+pub(crate) struct Node {
+    pub(crate) address: SocketAddr,
+    pub(crate) controller: Controller,
+    pub(crate) broker: Arc<Broker>,
+    /// A client of the tree in the same process.
+    pub(crate) tree: EmbeddedClient,
+    door: RunningDoor,
+    task: tokio::task::JoinHandle<()>,
+    ensemble: RunningEnsemble,
+    _folder: TempDir,
+}
+
+impl Node {
+    pub(crate) async fn start() -> Node {
+        Node::with(&[]).await
+    }
+
+    /// A node with more settings.
+    pub(crate) async fn with(settings: &[(&str, &str)]) -> Node {
+        let world = World::system();
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (config, _) =
+            BrokerConfig::from_file(QUICK.iter().chain(settings).copied()).expect("good settings");
+        let listeners = kafka::bind(&config).await.expect("a free port");
+        let address = listeners[0].local_addr().expect("an address");
+        let options = EnsembleConfig::new(folder.path().to_owned(), config.node_id, uuid::Uuid::from_u128(9));
+        let ensemble = RunningEnsemble::start(world.clone(), options).expect("the znode log opens");
+        ensemble.ensemble().serving().await.expect("the znode log serves");
+        let (controller, task) = start_controller(&world, &config, address, &ensemble);
+        controller.ready().await;
+        let dir = LogDir::open(world.clone(), folder.path()).expect("the folder is free");
+        let broker = Broker::start(BrokerOptions {
+            world: world.clone(),
+            node_id: config.node_id,
+            log_dirs: vec![Arc::new(dir)],
+            tail: TailBudget::new(16 << 20, 4 << 20),
+            views: controller.subscribe(),
+            znodes: Some(Arc::new(ZnodeTopic::new(ensemble.ensemble()))),
+            internal_topics: Arc::new(controller.clone()),
+            producer_ids: Arc::new(controller.clone()),
+        });
+        let broker = broker.await.expect("the broker starts");
+        let tree = EmbeddedClient::connect(ensemble.ensemble(), 30_000).await.expect("a session");
+        let node = kafka::Node { world, controller: controller.clone(), broker: broker.clone() };
+        let door = kafka::serve(listeners, node).await;
+        Node { address, controller, broker, tree, door, task, ensemble, _folder: folder }
+    }
+
+    pub(crate) async fn client(&self) -> Client {
+        Client::connect(self.address).await
+    }
+
+    pub(crate) fn stats(&self) -> kafka::DoorStats {
+        self.door.stats()
+    }
+
+    pub(crate) async fn stop(self) {
+        self.door.stop().await;
+        self.broker.shutdown().await;
+        self.task.abort();
+        self.ensemble.stop().await.expect("the znode log closes");
+    }
+}
+
+fn start_controller(
+    world: &World,
+    config: &BrokerConfig,
+    address: SocketAddr,
+    ensemble: &RunningEnsemble,
+) -> (Controller, tokio::task::JoinHandle<()>) {
+    let mut advertised = config.advertised_listeners.clone();
+    for listener in &mut advertised {
+        listener.port = address.port();
+    }
+    let options =
+        ControllerOptions { world: world.clone(), config: config.clone(), advertised, cluster_id: None };
+    let ensemble = ensemble.ensemble().clone();
+    let connector: Connector = Arc::new(move || {
+        let ensemble = ensemble.clone();
+        Box::pin(async move {
+            let client = EmbeddedClient::connect(&ensemble, 18_000).await.ok()?;
+            Some(Arc::new(client) as Arc<dyn Coordinator>)
+        })
+    });
+    Controller::start(options, connector)
+}
