@@ -273,6 +273,10 @@ enum CreateKind {
 
 fn create(request: CreateRequest, ttl_ms: Option<i64>, kind: CreateKind, shape: Shape) -> Action {
     match create_op(request, ttl_ms, kind) {
+        // Alone, a create with the container's flag makes a persistent znode in Apache (reference 3.3); a multi makes a container.
+        Ok(Op::Create(create)) if kind == CreateKind::Flags && create.mode == CreateMode::Container => {
+            write(Op::Create(Create { mode: CreateMode::Persistent, ..create }), shape)
+        }
         Ok(op) => write(op, shape),
         Err(err) => Action::Read(Refused::with(err)),
     }

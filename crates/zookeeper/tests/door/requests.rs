@@ -206,6 +206,25 @@ async fn zk_3_25_zk_3_43_containers_go_when_they_are_empty_again_and_zk_3_27_by_
 }
 
 #[tokio::test]
+async fn zk_3_3_alone_the_containers_flag_makes_a_persistent_node() {
+    let node = node_with(|_, ensemble| ensemble.container_check_ms = 20).await;
+    let mut client = node.client().await;
+    client.create("/flagged", 4).await;
+    client.call(Request::CreateContainer(create_request("/container", b"", 4))).await.expect_ok();
+    for parent in ["/flagged", "/container"] {
+        client.create(&format!("{parent}/child"), 0).await;
+    }
+    client.call(exists("/container", true)).await.expect_ok();
+    for parent in ["/flagged", "/container"] {
+        client.call(delete(&format!("{parent}/child"), -1)).await.expect_ok();
+    }
+    let (_, kind, path) = client.event().await;
+    assert_eq!((kind, path.as_str()), (2, "/container"));
+    client.stat("/flagged").await;
+    node.stop().await;
+}
+
+#[tokio::test]
 async fn zk_3_26_zk_3_43_ttl_nodes_need_extended_types_and_go_in_time() {
     let plain = node().await;
     let mut client = plain.client().await;
