@@ -235,7 +235,7 @@ static ROWS: &[(&str, Meaning)] = &[
     ("quorum.auth.serverRequireSasl", NoEffectIfTrue(NO_ENSEMBLE)),
     ("quorumListenOnAllIPs", Moot),
     ("readonlymode.enabled", Set(|to, value| set(&mut to.read_only_mode, boolean(value)))),
-    ("reconfigEnabled", RefusedIfTrue("reconfiguration is not available yet")),
+    ("reconfigEnabled", NoEffectIfTrue("reconfiguration is not available yet")),
     ("secureClientPort", Refused(NO_TLS)),
     ("secureClientPortAddress", NoEffect(NO_TLS_YET)),
     ("serverCnxnFactory", Moot),
