@@ -150,7 +150,11 @@ impl Broker {
         }
         self.partitions.publish(view);
         if !gone.is_empty() {
-            self.groups.topics_gone(&gone);
+            let groups = self.groups.clone();
+            let forget = tokio::task::spawn_blocking(move || groups.topics_gone(&gone));
+            if let Err(error) = forget.await {
+                tracing::error!(%error, "removing the offsets of deleted topics failed");
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! The door `kafka` calls a [`Broker`] with requests in domain terms and gets replies in the same; versions, frames and
 //! authorization are the door's. Nothing here knows znode paths: what exists comes from the controller's view, and the
-//! znode log is one more source of records behind [`znodes::ZnodeTopic`].
+//! znode log is one more source of records behind [`znodes::ZnodeFeed`].
 mod broker;
 mod fetch;
 pub mod groups;

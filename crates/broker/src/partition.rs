@@ -17,6 +17,7 @@ use parking_lot::RwLock;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use uuid::Uuid;
 
 /// How much is read at a time when the whole log is scanned, in bytes.
@@ -286,7 +287,13 @@ impl Partition {
     }
 
     fn append(&self, batch: Batch, epoch: i32, origin: Origin, size: u64) -> Result<Appended, LogError> {
-        let info = self.log.append(batch, epoch, origin).inspect_err(|error| self.note_failure(error))?;
+        let append = || self.log.append(batch, epoch, origin);
+        let appended = match self.log.config().flush_messages {
+            i64::MAX => append(),
+            // The append may wait for the medium, which must not hold up the other connections of this thread.
+            _ => blocking(append),
+        };
+        let info = appended.inspect_err(|error| self.note_failure(error))?;
         if info.rolled {
             self.flush_rolled();
         }
@@ -310,7 +317,7 @@ impl Partition {
                 tracing::warn!(%error, "a closed segment cannot be flushed");
             }
         };
-        match tokio::runtime::Handle::try_current() {
+        match Handle::try_current() {
             Ok(runtime) => drop(runtime.spawn_blocking(flush)),
             Err(_) => flush(),
         }
@@ -530,6 +537,14 @@ impl Leadership {
     /// `min.insync.replicas`, but no more than there are replicas.
     fn effective_min_insync(&self) -> usize {
         self.min_insync.min(self.role.replicas.len())
+    }
+}
+
+/// Runs what may wait for the disk, handing the thread's other tasks to another thread meanwhile.
+fn blocking<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+        _ => work(),
     }
 }
 
