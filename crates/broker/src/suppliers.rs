@@ -7,6 +7,7 @@ use bytes::Bytes;
 use controller::Controller;
 use controller::admin::AdminError;
 use ensemble::{ZnodeProduceError, ZnodeReadError, ZnodeTopic};
+use std::sync::Arc;
 use tokio::sync::watch;
 
 /// How long an internal topic may take to show after its creation, in milliseconds.
@@ -79,11 +80,13 @@ impl ZnodeFeed for ZnodeTopic {
 
     fn produce<'a>(&'a self, records: ZnodeRecords, _principal: &'a str) -> ZnodeProduced<'a> {
         Box::pin(async move {
+            let paths: Vec<Arc<str>> = records.iter().map(|(path, _)| path.clone()).collect();
             // Kafka's principals are no identities of the tree yet, so producers have the rights of the world.
             match ZnodeTopic::produce(self, records, &[]).await {
                 Ok(produced) => Ok(produced.base_offset),
                 Err(ZnodeProduceError::Refused { index, error }) => {
-                    Err(ZnodeFeedError::Refused { index, message: error.to_string() })
+                    let path = paths.get(index).map_or("", |path| path);
+                    Err(ZnodeFeedError::Refused { index, message: format!("{path}: {error}") })
                 }
                 Err(ZnodeProduceError::NotServing) => Err(ZnodeFeedError::NotServing),
             }
