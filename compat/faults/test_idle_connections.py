@@ -22,9 +22,11 @@ def test_ten_thousand_idle_connections(server, zk_address, kafka_address, zookee
     try:
         for number in range((count - 100) // 2):
             idle += [connect(zk_address), connect(kafka_address)]
-            if number % 1000 == 0:
+            if number % 500 == 0:
                 zookeeper_serves()
                 kafka_serves()
+                # Their pings, as a client would send them.
+                assert all(session.call(-2, 11)[0] == -2 for session in sessions)
         for _ in range(5):
             zookeeper_serves()
             kafka_serves()
