@@ -277,7 +277,10 @@ impl Door {
             };
             let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
             let Some(entry) = self.admit(remote).await else { continue };
-            tokio::time::sleep(pace.count(&self.limits(), self.node.world.clock.monotonic_ms())).await;
+            let wait = pace.count(&self.limits(), self.node.world.clock.monotonic_ms());
+            if !wait.is_zero() {
+                tokio::time::sleep(wait).await;
+            }
             self.begin(stream, remote, listener.name.clone(), entry);
         }
     }
