@@ -74,7 +74,8 @@ class RecordWriter:
         self.acknowledged = []
         self.sent = 0
         self.producer = Producer({
-            "bootstrap.servers": address, "message.timeout.ms": 120_000, "reconnect.backoff.max.ms": 50, "retry.backoff.ms": 20,
+            "bootstrap.servers": address, "message.timeout.ms": 120_000, "reconnect.backoff.ms": 20,
+            "reconnect.backoff.max.ms": 50, "retry.backoff.ms": 20,
             "linger.ms": 1, **{key.replace("_", "."): value for key, value in settings.items()},
         })
 
@@ -174,6 +175,11 @@ def test_nothing_acknowledged_is_lost(new_node):
     feed = Feed(node.kafka)
     assert_same_tree(feed.catch_up(), keeper)
     feed.close()
+    print(
+        f"{ROUNDS} crashes; acknowledged: {len(created) + len(deleted)} znodes, counter at {counter}, "
+        f"{len(plain.acknowledged)} plain and {len(idempotent.acknowledged)} idempotent records"
+    )
+    assert counter > ROUNDS and len(plain.acknowledged) > 100 * ROUNDS, "too little load to prove anything"
     keeper.stop()
     keeper.close()
     assert node.stop() == 0

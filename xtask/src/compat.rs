@@ -25,14 +25,6 @@ pub(crate) fn suites(root: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Why the suites cannot run yet, while the binary is still the empty stub of the skeleton.
-pub(crate) fn not_yet(root: &Path) -> Result<Option<&'static str>> {
-    let main = std::fs::read_to_string(root.join("crates/zoolog/src/main.rs"))
-        .context("cannot read the server's main.rs")?;
-    let stub = main.lines().count() < 5 && main.contains("fn main() {}");
-    Ok(stub.then_some("the server is still the empty stub of the skeleton"))
-}
-
 /// Builds the server as users run it.
 pub(crate) fn build_server(root: &Path) -> Result<()> {
     process::run(Command::new("cargo").current_dir(root).args([
