@@ -15,6 +15,8 @@ use std::time::Duration;
 const CACHE_AGE_MS: u64 = 60_000;
 /// How often caches, idle producers and removed files are looked at.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(10);
+/// How many logs are closed at a time: closing is mostly waiting for the disk, which serves many flushes as one.
+const CLOSING_THREADS: usize = 32;
 /// The least and the most time between two looks at `flush.ms`.
 const FLUSH_CHECK_MS_MIN: i64 = 10;
 const FLUSH_CHECK_MS_MAX: i64 = 1_000;
@@ -155,7 +157,11 @@ impl Partitions {
         *closed = true;
         let replicas = self.replicas();
         let failed = Mutex::new(Vec::new());
-        share_out(self.workers(&self.view()), replicas, |replica| {
+        let workers = match self.world.workers {
+            base::Workers::Tasks => 1,
+            base::Workers::Threads => CLOSING_THREADS,
+        };
+        share_out(workers, replicas, |replica| {
             replica.partition.end();
             if let Err(error) = replica.partition.log().close() {
                 tracing::warn!(partition = %replica.partition, %error, "a log cannot be closed");
