@@ -37,7 +37,7 @@ pub(crate) fn build_server(root: &Path) -> Result<()> {
 }
 
 /// Where `build_server` puts the binary.
-fn server(root: &Path) -> PathBuf {
+pub(crate) fn server(root: &Path) -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
     target.join("release").join("zoolog")
 }

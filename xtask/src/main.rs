@@ -3,6 +3,7 @@
 //! `test` is the one command that decides whether a commit is good; CI calls exactly it. Everything that it needs beyond
 //! Rust, Python, a JDK and Maven it installs under `target/compat`, through those tools' ordinary clients.
 
+mod bench;
 mod compat;
 mod plan;
 mod process;
@@ -36,6 +37,12 @@ enum Command {
     },
     /// Check the rules on source files that compilers don't know
     Tidy,
+    /// Measure what a node costs, as bench/ does it, and write bench/RESULTS.md
+    Bench {
+        /// Arguments for the measuring program, such as --znodes 100000
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Run one outside suite of compat/ against the built server
     Compat {
         /// The suite's folder below compat/
@@ -56,6 +63,7 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Test { only, list } => plan::run(&root, &only, list),
         Command::Tidy => tidy::run(&root),
+        Command::Bench { arguments } => bench::run(&root, &arguments),
         Command::Compat { suite, pytest } => compat::run_one(&root, &suite, &pytest),
     };
     match outcome {

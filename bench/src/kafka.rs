@@ -1,0 +1,300 @@
+//! Produces and fetches over one connection, with batches that are built once and sent again and again.
+use anyhow::{Context, Result, bail, ensure};
+use base::SystemClock;
+use kafka_wire::messages::create_topics::{CreatableTopic, CreateTopicsRequest, CreateTopicsResponse};
+use kafka_wire::messages::fetch::{FetchPartition, FetchRequest, FetchResponse, FetchTopic};
+use kafka_wire::messages::find_coordinator::{FindCoordinatorRequest, FindCoordinatorResponse};
+use kafka_wire::messages::produce::{
+    PartitionProduceData, ProduceRequest, ProduceResponse, TopicProduceData,
+};
+use kafka_wire::{ApiKey, Bytes, ErrorCode, Message, RequestHeader, encode_request};
+use log::{Batch, BatchBuilder};
+use std::io::{BufReader, IoSlice, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+const CREATE_TOPICS_VERSION: i16 = 4;
+const FIND_COORDINATOR_VERSION: i16 = 2;
+const PRODUCE_VERSION: i16 = 8;
+/// The last version that names topics and has no tagged fields.
+const FETCH_VERSION: i16 = 11;
+const TIMEOUT_MS: i32 = 30_000;
+/// Produce requests on their way at the same time, as Kafka's producer has it.
+const IN_FLIGHT: usize = 5;
+const FETCH_BYTES_MAX: i32 = 1 << 20;
+const FETCH_WAIT_MS: i32 = 100;
+/// The coordinator's topic may be created by the first request for it.
+const COORDINATOR_TRIES: usize = 100;
+
+/// What was sent or fetched, and how long it took.
+pub(crate) struct Moved {
+    pub(crate) bytes: usize,
+    pub(crate) records: usize,
+    pub(crate) took_us: u64,
+}
+
+/// Creates a topic.
+pub(crate) fn create_topic(address: SocketAddr, name: &str, partitions: i32) -> Result<()> {
+    let topic = CreatableTopic {
+        name: name.into(),
+        num_partitions: partitions,
+        replication_factor: 1,
+        ..CreatableTopic::default()
+    };
+    let request = CreateTopicsRequest { topics: vec![topic], timeout_ms: TIMEOUT_MS, ..Default::default() };
+    let mut connection = Connection::open(address)?;
+    let response: CreateTopicsResponse =
+        connection.ask(ApiKey::CreateTopics, CREATE_TOPICS_VERSION, &request)?;
+    let error = response.topics.first().context("an answer for the topic")?.error_code;
+    ensure!(error == ErrorCode::NONE, "creating {name}: {error:?}");
+    Ok(())
+}
+
+/// Lets the node create `__consumer_offsets`, as the first consumer of a group does.
+pub(crate) fn create_offsets_topic(address: SocketAddr) -> Result<()> {
+    let request = FindCoordinatorRequest { key: "bench".into(), ..Default::default() };
+    let mut connection = Connection::open(address)?;
+    for _ in 0..COORDINATOR_TRIES {
+        let response: FindCoordinatorResponse =
+            connection.ask(ApiKey::FindCoordinator, FIND_COORDINATOR_VERSION, &request)?;
+        if response.error_code == ErrorCode::NONE {
+            return Ok(());
+        }
+        std::thread::sleep(std::time::Duration::from_millis(FETCH_WAIT_MS.unsigned_abs().into()));
+    }
+    bail!("the group coordinator does not become available")
+}
+
+/// A batch that is produced over and over.
+pub(crate) struct Load {
+    topic: String,
+    batch: Batch,
+    records: usize,
+}
+
+impl Load {
+    /// Records of `record_bytes` that cannot be compressed to nothing, as many as fit into `batch_bytes`.
+    pub(crate) fn new(topic: &str, record_bytes: usize, batch_bytes: usize) -> Result<Load> {
+        let mut builder = BatchBuilder::new(0);
+        let mut records = 0;
+        while builder.size() + record_bytes + 16 < batch_bytes {
+            let value: Vec<u8> = (0..record_bytes).map(|at| (at * 31 + records * 7) as u8).collect();
+            builder.append(0, None, Some(&value), &[])?;
+            records += 1;
+        }
+        Ok(Load { topic: topic.to_owned(), batch: builder.build()?, records })
+    }
+
+    fn frame(&self) -> Result<Vec<Bytes>> {
+        let data = PartitionProduceData { index: 0, records: Some(self.batch.to_bytes()) };
+        let topic = TopicProduceData {
+            name: self.topic.as_str().into(),
+            partition_data: vec![data],
+            ..TopicProduceData::default()
+        };
+        let request = ProduceRequest {
+            acks: 1,
+            timeout_ms: TIMEOUT_MS,
+            topic_data: vec![topic],
+            ..ProduceRequest::default()
+        };
+        Ok(encode_request(&header(ApiKey::Produce, PRODUCE_VERSION), &request)?)
+    }
+
+    /// Produces about `bytes`.
+    pub(crate) fn produce(&self, clock: &SystemClock, address: SocketAddr, bytes: usize) -> Result<Moved> {
+        let mut connection = Connection::open(address)?;
+        let frame = self.frame()?;
+        let size: usize = frame.iter().map(Bytes::len).sum();
+        let count = bytes.div_ceil(size);
+        let begun = crate::now_us(clock);
+        let mut unanswered = 0;
+        for sent in 0..count {
+            connection.send(&frame)?;
+            unanswered += 1;
+            while unanswered >= IN_FLIGHT || (sent + 1 == count && unanswered > 0) {
+                let response: ProduceResponse = connection.receive(ApiKey::Produce, PRODUCE_VERSION)?;
+                let topic = response.responses.first().context("an answer for the topic")?;
+                let error =
+                    topic.partition_responses.first().context("an answer for the partition")?.error_code;
+                ensure!(error == ErrorCode::NONE, "producing: {error:?}");
+                unanswered -= 1;
+            }
+        }
+        Ok(Moved {
+            bytes: count * size,
+            records: count * self.records,
+            took_us: crate::now_us(clock) - begun,
+        })
+    }
+
+    /// Produces a batch, fetches it with a consumer that waits at the tail, and so on; `count` times.
+    pub(crate) fn produce_and_fetch(
+        &self,
+        clock: &SystemClock,
+        address: SocketAddr,
+        count: usize,
+    ) -> Result<Moved> {
+        let mut producer = Connection::open(address)?;
+        let mut consumer = Consumer::at_the_end(address, &self.topic)?;
+        let frame = self.frame()?;
+        let begun = crate::now_us(clock);
+        let mut bytes = 0;
+        for _ in 0..count {
+            consumer.send()?;
+            producer.send(&frame)?;
+            bytes += consumer.receive()?;
+            producer.produced()?;
+        }
+        Ok(Moved { bytes, records: count * self.records, took_us: crate::now_us(clock) - begun })
+    }
+
+    /// Fetches from the tail what another connection produces at the same time.
+    pub(crate) fn follow(&self, clock: &SystemClock, address: SocketAddr, bytes: usize) -> Result<Moved> {
+        let mut consumer = Consumer::at_the_end(address, &self.topic)?;
+        let done = AtomicBool::new(false);
+        let begun = crate::now_us(clock);
+        let fetched = std::thread::scope(|scope| {
+            let producing = scope.spawn(|| {
+                let produced = self.produce(clock, address, bytes);
+                done.store(true, Ordering::Release);
+                produced
+            });
+            let mut fetched = 0;
+            loop {
+                let was_done = done.load(Ordering::Acquire);
+                let got = consumer.fetch()?;
+                fetched += got;
+                if got == 0 && was_done {
+                    break;
+                }
+            }
+            producing.join().map_err(|_| anyhow::anyhow!("the producer panicked"))??;
+            Ok::<usize, anyhow::Error>(fetched)
+        })?;
+        let records = fetched / self.batch.to_bytes().len() * self.records;
+        Ok(Moved { bytes: fetched, records, took_us: crate::now_us(clock) - begun })
+    }
+}
+
+struct Consumer {
+    connection: Connection,
+    topic: String,
+    offset: i64,
+}
+
+impl Consumer {
+    /// A consumer whose next fetch is at the high watermark.
+    fn at_the_end(address: SocketAddr, topic: &str) -> Result<Consumer> {
+        let mut consumer =
+            Consumer { connection: Connection::open(address)?, topic: topic.to_owned(), offset: 0 };
+        consumer.send()?;
+        let (_, high_watermark) = consumer.receive_records()?;
+        consumer.offset = high_watermark;
+        Ok(consumer)
+    }
+
+    /// Fetches once; how many bytes of records came.
+    fn fetch(&mut self) -> Result<usize> {
+        self.send()?;
+        self.receive()
+    }
+
+    /// Asks for what follows, waiting for it if there is nothing yet.
+    fn send(&mut self) -> Result<()> {
+        let partition = FetchPartition {
+            partition: 0,
+            fetch_offset: self.offset,
+            partition_max_bytes: FETCH_BYTES_MAX,
+            ..FetchPartition::default()
+        };
+        let topic = FetchTopic {
+            topic: self.topic.as_str().into(),
+            partitions: vec![partition],
+            ..FetchTopic::default()
+        };
+        let request = FetchRequest {
+            max_wait_ms: FETCH_WAIT_MS,
+            min_bytes: 1,
+            max_bytes: FETCH_BYTES_MAX,
+            topics: vec![topic],
+            ..FetchRequest::default()
+        };
+        self.connection.send(&encode_request(&header(ApiKey::Fetch, FETCH_VERSION), &request)?)
+    }
+
+    /// Reads the answer to [`Consumer::send`]; how many bytes of records came.
+    fn receive(&mut self) -> Result<usize> {
+        let (records, _) = self.receive_records()?;
+        let bytes = records.len();
+        for batch in Batch::iter(records) {
+            // The last one may be cut off.
+            let Ok(batch) = batch else { break };
+            self.offset = batch.header().next_offset();
+        }
+        Ok(bytes)
+    }
+
+    /// The records of an answer and the high watermark.
+    fn receive_records(&mut self) -> Result<(Bytes, i64)> {
+        let mut response: FetchResponse = self.connection.receive(ApiKey::Fetch, FETCH_VERSION)?;
+        let topic = response.responses.first_mut().context("an answer for the topic")?;
+        let partition = topic.partitions.first_mut().context("an answer for the partition")?;
+        ensure!(partition.error_code == ErrorCode::NONE, "fetching: {:?}", partition.error_code);
+        let records = partition.records.take().map(|records| records.to_bytes()).unwrap_or_default();
+        Ok((records, partition.high_watermark))
+    }
+}
+
+struct Connection {
+    reader: BufReader<TcpStream>,
+}
+
+impl Connection {
+    fn open(address: SocketAddr) -> Result<Connection> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        Ok(Connection { reader: BufReader::with_capacity(64 << 10, stream) })
+    }
+
+    fn send(&mut self, frame: &[Bytes]) -> Result<()> {
+        let mut slices: Vec<IoSlice<'_>> = frame.iter().map(|chunk| IoSlice::new(chunk)).collect();
+        let mut rest = &mut slices[..];
+        while !rest.is_empty() {
+            let written = self.reader.get_mut().write_vectored(rest)?;
+            IoSlice::advance_slices(&mut rest, written);
+        }
+        Ok(())
+    }
+
+    fn receive<M: Message>(&mut self, api: ApiKey, version: i16) -> Result<M> {
+        let mut length = [0; 4];
+        self.reader.read_exact(&mut length)?;
+        let mut frame = vec![0; usize::try_from(i32::from_be_bytes(length)).context("a length")?];
+        self.reader.read_exact(&mut frame)?;
+        ensure!(
+            api.response_header_version(version) == 0,
+            "{api:?} {version} has a header with tagged fields"
+        );
+        let mut decoder = kafka_wire::Decoder::new(Bytes::from(frame).slice(4..));
+        Ok(M::decode(&mut decoder, version)?)
+    }
+
+    /// Reads the answer to a produce request.
+    fn produced(&mut self) -> Result<()> {
+        let response: ProduceResponse = self.receive(ApiKey::Produce, PRODUCE_VERSION)?;
+        let topic = response.responses.first().context("an answer for the topic")?;
+        let error = topic.partition_responses.first().context("an answer for the partition")?.error_code;
+        ensure!(error == ErrorCode::NONE, "producing: {error:?}");
+        Ok(())
+    }
+
+    fn ask<Q: Message, A: Message>(&mut self, api: ApiKey, version: i16, request: &Q) -> Result<A> {
+        self.send(&encode_request(&header(api, version), request)?)?;
+        self.receive(api, version)
+    }
+}
+
+fn header(api: ApiKey, version: i16) -> RequestHeader {
+    RequestHeader { api, version, correlation_id: 1, client_id: Some("bench".into()) }
+}
