@@ -296,3 +296,19 @@ async fn watch_peer(stream: &TcpStream, frames: &mut Frames) {
 
 /// A handler under way.
 pub(crate) type Answering<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The size of the future that a function would return.
+    fn future_size<F>(_: impl FnOnce(Arc<Door>, TcpStream, SocketAddr, Arc<str>) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn an_idle_connection_is_small() {
+        let bytes = future_size(run);
+        assert!(bytes <= 2048, "{bytes} bytes");
+    }
+}

@@ -80,7 +80,10 @@ async fn kafka_2_25_null_topics_are_all_and_none_are_none() {
     let names: Vec<_> = all.topics.iter().filter_map(|topic| topic.name.as_deref()).collect();
     assert_eq!(names, ["__znodes", "a", "b"]);
     let internal: Vec<_> = all.topics.iter().map(|topic| topic.is_internal).collect();
-    assert_eq!(internal, [false; 3], "clients may produce to the znode log, which some refuse for internal topics");
+    assert_eq!(
+        internal, [false; 3],
+        "clients may produce to the znode log, which some refuse for internal topics"
+    );
     assert_eq!(describe(&mut client, 12, vec![], true).await, []);
     assert_eq!(describe(&mut client, 0, vec![], true).await.len(), 3, "in version 0 none are all");
     node.stop().await;

@@ -97,7 +97,7 @@ pub struct OwnDefault {
     pub reason: &'static str,
 }
 
-/// Every default in which Zoolog differs from Kafka. All of them let a node start without a configuration file.
+/// Every default in which Zoolog differs from Kafka. All but the last of them let a node start without a configuration file.
 pub const DEFAULTS_OF_OUR_OWN: &[OwnDefault] = &[
     OwnDefault {
         name: "broker.id",
@@ -119,6 +119,11 @@ pub const DEFAULTS_OF_OUR_OWN: &[OwnDefault] = &[
         name: "process.roles",
         kafka: None,
         reason: "every node is both, as in ZooKeeper-mode Kafka",
+    },
+    OwnDefault {
+        name: "socket.listen.backlog.size",
+        kafka: Some("50"),
+        reason: "with 50, thousands of clients that come back at once wait for seconds, as each refused one tries again after a second",
     },
 ];
 

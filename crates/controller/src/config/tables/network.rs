@@ -30,7 +30,7 @@ server_rows! { NETWORK, Always;
         "How many bytes of requests may wait before the broker stops reading; -1 sets no limit.";
     "queued.max.requests", Int, Some("500"), AtLeast(1), ReadOnly,
         "How many requests may wait before the broker stops reading.";
-    "socket.listen.backlog.size", Int, Some("50"), AtLeast(1), ReadOnly,
+    "socket.listen.backlog.size", Int, Some("1024"), AtLeast(1), ReadOnly,
         "How many connections may wait to be accepted. The kernel's own limit applies as well.";
     "socket.receive.buffer.bytes", Int, Some("102400"), Any, ReadOnly,
         "The receive buffer of client connections, in bytes; -1 leaves it to the operating system.";
