@@ -44,7 +44,7 @@ struct Arguments {
     #[arg(long, default_value_os_t = std::env::temp_dir())]
     folder: PathBuf,
     /// Where the results go
-    #[arg(long)]
+    #[arg(long, overrides_with = "out")]
     out: Option<PathBuf>,
 }
 

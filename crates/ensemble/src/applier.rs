@@ -75,9 +75,14 @@ fn follow_log(core: &Core, from: i64, to: i64, scratch: &mut Scratch) -> Result<
     let chunks = core.znode_log.read_tail(from, to, FOLLOW_BYTES).map_err(|error| error.to_string())?;
     let mut end = from;
     let mut txns = Vec::new();
-    for chunk in chunks {
+    'read: for chunk in chunks {
         for batch in Batch::iter(chunk) {
-            let batch = batch.map_err(|error| format!("__znodes at offset {end}: {error}"))?;
+            let batch = match batch {
+                Ok(batch) => batch,
+                // A read ends anywhere in a batch; the next one begins with that batch.
+                Err(_) if end > from => break 'read,
+                Err(error) => return Err(format!("__znodes at offset {end}: {error}")),
+            };
             if batch.header().base_offset >= to {
                 break;
             }

@@ -174,6 +174,22 @@ async fn restart_is_head_then_tail_with_or_without_a_clean_stop() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_tail_larger_than_one_read_is_followed_to_its_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let large = "x".repeat(700_001);
+    let node = start(config(dir.path())).await;
+    let client = EmbeddedClient::connect(node.ensemble(), 10_000).await.unwrap();
+    for i in 0..20 {
+        client.multi(vec![create(&format!("/n{i}"), &large, CreateMode::Persistent)]).await.unwrap();
+    }
+    let before = tree_paths(node.ensemble());
+    node.abandon().await;
+    let node = start(config(dir.path())).await;
+    assert_eq!(tree_paths(node.ensemble()), before);
+    node.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_session_ends_after_its_timeout_with_its_ephemerals_in_one_batch() {
     let dir = tempfile::tempdir().unwrap();
     let node = start(config(dir.path())).await;
