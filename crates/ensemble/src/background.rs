@@ -82,6 +82,8 @@ pub(crate) async fn snapshots(core: Arc<Core>) {
         let last = core.znode_log.newest_snapshot().map_or(0, |snapshot| snapshot.offset);
         if end - last >= core.config.snapshot_every as i64
             && let Err(error) = write_snapshot(&core)
+            // A stop gives an unfinished snapshot up; that is nothing to report.
+            && !core.stopped()
         {
             // The log still holds everything; a later attempt may find room.
             tracing::error!(%error, "writing a snapshot failed; the log keeps growing until one succeeds");
