@@ -1,10 +1,12 @@
 //! Files and folders behind a trait, so that tests can make a disk fail and a simulator can own it.
 //!
 //! Reads and writes are positioned: a [`File`] has no cursor and can be shared by readers and one writer.
+use std::ffi::CString;
 use std::fs;
 use std::io::{self, IoSlice};
-use std::os::unix::fs::FileExt;
 use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -63,6 +65,15 @@ pub struct Entry {
     pub is_dir: bool,
 }
 
+/// How large a file system is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes in all.
+    pub total: u64,
+    /// Bytes that this process can still fill.
+    pub usable: u64,
+}
+
 /// A file system.
 pub trait Disk: Send + Sync {
     /// Opens or creates a file.
@@ -86,6 +97,11 @@ pub trait Disk: Send + Sync {
     /// Takes an exclusive lock on a file, creating it if needed. `WouldBlock` means that another process holds it.
     /// The lock lasts as long as the returned value, and no longer than the process.
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Send + Sync>>;
+
+    /// The size of the file system that a path is on. `Unsupported` if this disk has none.
+    fn space(&self, _path: &Path) -> io::Result<Space> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 
     /// Reads a whole file of at most `max` bytes; a longer one is an `InvalidData` error.
     fn read_file(&self, path: &Path, max: u64) -> io::Result<Vec<u8>> {
@@ -234,6 +250,20 @@ impl Disk for SystemDisk {
         Ok(modified.duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64))
     }
 
+    fn space(&self, path: &Path) -> io::Result<Space> {
+        let path = CString::new(path.as_os_str().as_bytes())?;
+        let mut found = std::mem::MaybeUninit::<libc::statvfs>::uninit();
+        // SAFETY: the path ends with a zero byte, and the place is large enough for what the call writes.
+        let outcome = unsafe { libc::statvfs(path.as_ptr(), found.as_mut_ptr()) };
+        if outcome != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the call succeeded, so it has written the whole structure.
+        let found = unsafe { found.assume_init() };
+        let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
+        Ok(Space { total: bytes(found.f_blocks), usable: bytes(found.f_bavail) })
+    }
+
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Send + Sync>> {
         let file = fs::OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
         file.try_lock().map_err(|error| match error {
@@ -241,5 +271,17 @@ impl Disk for SystemDisk {
             fs::TryLockError::Error(error) => error,
         })?;
         Ok(Box::new(file))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_system_has_a_size_and_a_missing_path_has_none() {
+        let space = SystemDisk.space(Path::new("/")).expect("the root is there");
+        assert!(space.total > 0 && space.usable <= space.total);
+        assert!(SystemDisk.space(Path::new("/no such folder")).is_err());
     }
 }

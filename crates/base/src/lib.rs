@@ -12,7 +12,7 @@ pub mod worker;
 use std::sync::Arc;
 
 pub use clock::{Clock, SystemClock};
-pub use disk::{Disk, File, OpenMode, SystemDisk};
+pub use disk::{Disk, File, OpenMode, Space, SystemDisk};
 pub use random::{Random, SystemRandom};
 pub use worker::Workers;
 

@@ -264,6 +264,10 @@ pub struct LogDirDescription {
     pub error: ErrorCode,
     /// The folder's absolute path.
     pub path: String,
+    /// The size of its file system in bytes; -1 if nobody knows.
+    pub total_bytes: i64,
+    /// What can still be written there, in bytes; -1 if nobody knows.
+    pub usable_bytes: i64,
     /// The replicas in it: topic, partition, size in bytes, how far behind the high watermark its end is.
     pub replicas: Vec<ReplicaSize>,
 }

@@ -161,7 +161,7 @@ impl Connection {
         let answer = match can_be_abandoned {
             false => answering.await,
             true => {
-                // Of long polls there can be many, so those of clients that have gone are not kept.
+                // Nobody is to wait for a client that has gone, nor at the door's end for a group's other members.
                 let gone = watch_peer(&self.stream, &mut self.frames);
                 let stopping = self.stopping.wait_for(|stopping| *stopping);
                 tokio::select! {

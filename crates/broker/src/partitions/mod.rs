@@ -194,9 +194,15 @@ impl Partitions {
                 sizes.sort_by(|left, right| {
                     (&left.topic, left.partition).cmp(&(&right.topic, right.partition))
                 });
+                let path = folder.dir.path();
+                let space = self.world.disk.space(path).ok();
+                let bytes = |bytes: Option<u64>| bytes.map_or(-1, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX));
+                let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
                 LogDirDescription {
                     error: ErrorCode::NONE,
-                    path: folder.dir.path().to_string_lossy().into_owned(),
+                    path: absolute.to_string_lossy().into_owned(),
+                    total_bytes: bytes(space.map(|space| space.total)),
+                    usable_bytes: bytes(space.map(|space| space.usable)),
                     replicas: sizes,
                 }
             })

@@ -31,6 +31,8 @@ fn to_wire(folder: LogDirDescription) -> DescribeLogDirsResult {
     DescribeLogDirsResult {
         error_code: folder.error,
         log_dir: Str::from(folder.path),
+        total_bytes: folder.total_bytes,
+        usable_bytes: folder.usable_bytes,
         topics: topics::group(replicas, |name, partitions| DescribeLogDirsTopic {
             name: Str::from(&*name),
             partitions,

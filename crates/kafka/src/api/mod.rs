@@ -118,9 +118,9 @@ pub(crate) fn decode(frame: Bytes) -> Result<Result<Inbound, Vec<Bytes>>, BadReq
     Ok(Ok(Inbound { header, request }))
 }
 
-/// Whether nothing is lost if the handler is stopped halfway because the client has gone.
+/// Whether a handler does nothing but wait for others, so that it can be stopped halfway because the client has gone.
 pub(crate) fn can_be_abandoned(api: ApiKey) -> bool {
-    api == ApiKey::Fetch
+    matches!(api, ApiKey::Fetch | ApiKey::JoinGroup | ApiKey::SyncGroup)
 }
 
 /// Lists the APIs that are served: `Name => module` for handlers that always respond, `Name => module, answers` for those that

@@ -233,6 +233,8 @@ async fn log_folders_are_described_in_every_version() {
         let topic = all.results[0].topics.iter().find(|topic| &*topic.name == "t").expect("the topic");
         assert_eq!(topic.partitions.len(), 2);
         assert!(topic.partitions[1].partition_size > 0);
+        let (total, usable) = (all.results[0].total_bytes, all.results[0].usable_bytes);
+        assert_eq!((total > 0, usable > 0), (version >= 4, version >= 4));
         let wanted = DescribableLogDirTopic { topic: "t".into(), partitions: vec![0] };
         let some =
             ask!(client, DescribeLogDirs version, DescribeLogDirsRequest { topics: Some(vec![wanted]) });

@@ -387,3 +387,18 @@ async fn sync_group_v5_must_name_the_protocol() {
     assert_eq!(ask!(client, SyncGroup 5, request).error_code, ErrorCode::INCONSISTENT_GROUP_PROTOCOL);
     node.stop().await;
 }
+
+#[tokio::test]
+async fn a_member_that_waits_for_others_holds_up_neither_the_door_nor_a_connection() {
+    let node = Node::with(&[("group.initial.rebalance.delay.ms", "600000")]).await;
+    let mut gone = node.client().await;
+    coordinate(&mut gone, "g").await;
+    let connections = node.stats().connections;
+    let mut stays = node.client().await;
+    gone.send(3, &join("g", "").into()).await;
+    stays.send(3, &join("h", "").into()).await;
+    drop(gone);
+    crate::connections::wait_until(|| node.stats().connections == connections).await;
+    tokio::time::timeout(crate::wire::PATIENCE, node.stop()).await.expect("the door closes");
+    stays.expect_close().await;
+}

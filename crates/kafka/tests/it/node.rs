@@ -77,7 +77,7 @@ impl Node {
     }
 
     pub(crate) async fn stop(self) {
-        self.door.stop().await;
+        assert_eq!(self.door.stop().await, 0, "connections were left behind");
         self.broker.shutdown().await;
         self.task.abort();
         self.ensemble.stop().await.expect("the znode log closes");
