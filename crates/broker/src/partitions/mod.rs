@@ -196,7 +196,8 @@ impl Partitions {
                 });
                 let path = folder.dir.path();
                 let space = self.world.disk.space(path).ok();
-                let bytes = |bytes: Option<u64>| bytes.map_or(-1, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX));
+                let bytes =
+                    |bytes: Option<u64>| bytes.map_or(-1, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX));
                 let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
                 LogDirDescription {
                     error: ErrorCode::NONE,
