@@ -1,5 +1,5 @@
 //! DescribeGroups: groups with their members.
-use super::{Call, operations};
+use super::{Call, keep_first, operations};
 use broker::groups::api::{DescribedGroup as Group, DescribedMember as Member};
 use kafka_wire::messages::describe_groups::{DescribedGroup, DescribedGroupMember};
 use kafka_wire::messages::{DescribeGroupsRequest, DescribeGroupsResponse};
@@ -9,7 +9,8 @@ use std::sync::Arc;
 /// The first version that says GROUP_ID_NOT_FOUND; before, an unknown group is `Dead` without an error (KIP-1043).
 const NOT_FOUND_SINCE: i16 = 6;
 
-pub(super) async fn handle(call: &Call<'_>, request: DescribeGroupsRequest) -> DescribeGroupsResponse {
+pub(super) async fn handle(call: &Call<'_>, mut request: DescribeGroupsRequest) -> DescribeGroupsResponse {
+    keep_first(&mut request.groups, Str::clone);
     let ids: Vec<Arc<str>> = request.groups.iter().map(|id| Arc::from(&**id)).collect();
     let groups = call.door.node.broker.groups().describe(&ids);
     let groups =

@@ -1,6 +1,6 @@
 //! FindCoordinator: which broker coordinates a group.
-use super::Call;
 use super::nodes::{self, NodeAddress};
+use super::{Call, keep_first};
 use crate::errors::Failure;
 use kafka_wire::messages::find_coordinator::Coordinator;
 use kafka_wire::messages::{FindCoordinatorRequest, FindCoordinatorResponse};
@@ -13,7 +13,7 @@ const BATCHED_SINCE: i16 = 4;
 const GROUP: i8 = 0;
 const TRANSACTION: i8 = 1;
 
-pub(super) async fn handle(call: &Call<'_>, request: FindCoordinatorRequest) -> FindCoordinatorResponse {
+pub(super) async fn handle(call: &Call<'_>, mut request: FindCoordinatorRequest) -> FindCoordinatorResponse {
     if call.version < BATCHED_SINCE {
         let found = find(call, request.key_type, &request.key).await;
         let coordinator = to_wire(request.key, found);
@@ -26,6 +26,7 @@ pub(super) async fn handle(call: &Call<'_>, request: FindCoordinatorRequest) -> 
             ..Default::default()
         };
     }
+    keep_first(&mut request.coordinator_keys, Str::clone);
     let mut coordinators = Vec::with_capacity(request.coordinator_keys.len());
     for key in request.coordinator_keys {
         let found = find(call, request.key_type, &key).await;

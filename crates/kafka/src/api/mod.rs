@@ -43,6 +43,8 @@ use bytes::Bytes;
 use controller::ClusterView;
 use kafka_wire::messages::ApiVersionsRequest;
 use kafka_wire::{ApiKey, DecodeError, EncodeError, Message, Request, RequestHeader, Response, Str};
+use std::collections::HashSet;
+use std::hash::Hash;
 use std::sync::Arc;
 
 /// What a handler knows besides the request itself.
@@ -95,8 +97,25 @@ pub(crate) enum BadRequest {
     NotServed(ApiKey),
     #[error("the API {api} has no version {version}")]
     Version { api: ApiKey, version: i16 },
+    #[error("a request of {api} asks for {count} things at once, allowed are {BATCH_MAX}")]
+    Batch { api: ApiKey, count: usize },
     #[error("the answer to an unknown version cannot be written: {0}")]
     Unwritable(#[from] EncodeError),
+}
+
+/// How many groups, resources or keys one request may ask about: each takes a byte or two of the request and a lot more of the
+/// answer. What a request asks twice is answered once.
+const BATCH_MAX: usize = 100_000;
+
+/// Of requests whose answers can be much larger than they are, how many things they ask about.
+fn batch(request: &Request) -> usize {
+    match request {
+        Request::FindCoordinator(request) => request.coordinator_keys.len(),
+        Request::DescribeGroups(request) => request.groups.len(),
+        Request::OffsetFetch(request) => request.groups.len(),
+        Request::DescribeConfigs(request) => request.resources.len(),
+        _ => 0,
+    }
 }
 
 /// Reads a request. An ApiVersions request of an unknown version is answered at once: with the frame in `Err`.
@@ -115,7 +134,17 @@ pub(crate) fn decode(frame: Bytes) -> Result<Result<Inbound, Vec<Bytes>>, BadReq
     }
     // Bytes behind the request are left alone, as by Kafka.
     let request = Request::decode(api, version, &mut decoder)?;
+    let count = batch(&request);
+    if count > BATCH_MAX {
+        return Err(BadRequest::Batch { api, count });
+    }
     Ok(Ok(Inbound { header, request }))
+}
+
+/// Keeps the first of the items that have the same key.
+fn keep_first<T, K: Hash + Eq>(items: &mut Vec<T>, key: impl Fn(&T) -> K) {
+    let mut seen = HashSet::new();
+    items.retain(|item| seen.insert(key(item)));
 }
 
 /// Whether a handler does nothing but wait for others, so that it can be stopped halfway because the client has gone.

@@ -8,6 +8,7 @@ use kafka_wire::messages::offset_fetch::{
 };
 use kafka_wire::messages::{OffsetFetchRequest, OffsetFetchResponse};
 use kafka_wire::{ErrorCode, Str, Uuid};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// The first version with an error for the whole answer.
@@ -17,10 +18,13 @@ const BATCHED_SINCE: i16 = 8;
 /// The first version that names topics by id.
 const BY_ID_SINCE: i16 = 10;
 
-pub(super) async fn handle(call: &Call<'_>, request: OffsetFetchRequest) -> OffsetFetchResponse {
+pub(super) async fn handle(call: &Call<'_>, mut request: OffsetFetchRequest) -> OffsetFetchResponse {
     if call.version < BATCHED_SINCE {
         return one_group(call, request).await;
     }
+    // Of each group all offsets are shown once; lists of partitions take room in the request, too.
+    let mut whole = HashSet::new();
+    request.groups.retain(|group| group.topics.is_some() || whole.insert(group.group_id.clone()));
     let view = call.view();
     let mut groups = Vec::with_capacity(request.groups.len());
     for group in request.groups {

@@ -2,8 +2,11 @@
 use crate::connections::wait_until;
 use crate::node::Node;
 use crate::wire::{ask, batch, builder, produce_request};
+use kafka_wire::messages::describe_configs::DescribeConfigsResource;
 use kafka_wire::messages::fetch::{FetchPartition, FetchTopic};
-use kafka_wire::messages::{ApiVersionsRequest, FetchRequest, MetadataRequest};
+use kafka_wire::messages::{
+    ApiVersionsRequest, DescribeConfigsRequest, FetchRequest, FindCoordinatorRequest, MetadataRequest,
+};
 use kafka_wire::{ApiKey, ErrorCode, Request, Str};
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
@@ -218,5 +221,36 @@ async fn names_from_hell_are_refused_politely() {
         let produced = client.produce(name, 0, batch(&["a"])).await;
         assert_eq!(produced.error_code, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, "{name:?}");
     }
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn small_requests_cannot_ask_for_endless_answers() {
+    let node = Node::start().await;
+    let mut client = node.client().await;
+    let broker = DescribeConfigsResource {
+        resource_type: 4,
+        resource_name: Str::from(node.controller.node_id().to_string()),
+        configuration_keys: None,
+    };
+    let request = DescribeConfigsRequest { resources: vec![broker; 50_000], ..Default::default() };
+    let response = ask!(client, DescribeConfigs 4, request);
+    assert_eq!(response.results.len(), 1, "what is asked twice is answered once");
+    let group = |number: i32| DescribeConfigsResource {
+        resource_type: 32,
+        resource_name: Str::from(number.to_string()),
+        configuration_keys: None,
+    };
+    let request =
+        DescribeConfigsRequest { resources: (0..50_000).map(group).collect(), ..Default::default() };
+    let response = ask!(client, DescribeConfigs 4, request);
+    let shown: usize = response.results.iter().map(|result| result.configs.len()).sum();
+    assert!((500_000..501_000).contains(&shown), "{shown}");
+    assert_eq!(response.results.last().map(|result| result.error_code), Some(ErrorCode::INVALID_REQUEST));
+    let keys = vec![Str::from_static("g"); 100_001];
+    let request = FindCoordinatorRequest { coordinator_keys: keys, ..Default::default() };
+    client.send(4, &request.into()).await;
+    client.expect_close().await;
+    expect_alive(&node).await;
     node.stop().await;
 }
