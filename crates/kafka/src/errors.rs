@@ -1,4 +1,5 @@
 //! Where errors of the domain become Kafka's codes, and codes become what an old version of an API can carry.
+use controller::admin::AdminError;
 use kafka_wire::{ApiKey, ErrorCode, Str};
 
 /// A code as clients of this version know it: KAFKA_STORAGE_ERROR is newer than Fetch v5 and Produce v3, whose clients look for
@@ -33,6 +34,17 @@ impl From<ErrorCode> for Failure {
     fn from(code: ErrorCode) -> Failure {
         Failure { code, message: Some(Str::from_static(code.message())) }
     }
+}
+
+impl From<AdminError> for Failure {
+    fn from(error: AdminError) -> Failure {
+        Failure { code: code(&error), message: Some(text(error.to_string())) }
+    }
+}
+
+/// Kafka's code for a refusal of the controller.
+pub(crate) fn code(error: &AdminError) -> ErrorCode {
+    ErrorCode(error.code())
 }
 
 /// The longest text that a response carries, in bytes; the protocol allows 32767.

@@ -1,6 +1,6 @@
 //! Resources with settings, as the wire names them: a type's number and a name.
-use crate::errors::{Failure, text};
-use controller::admin::{AdminError, ConfigResource};
+use crate::errors::Failure;
+use controller::admin::ConfigResource;
 use kafka_wire::{ErrorCode, Str};
 
 pub(super) const TOPIC: i8 = 2;
@@ -33,12 +33,6 @@ pub(super) fn to_wire(resource: &ConfigResource) -> (i8, Str) {
         ConfigResource::Group(name) => (GROUP, Str::from(name.as_str())),
         ConfigResource::Broker(Some(id)) => (BROKER, Str::from(id.to_string())),
         ConfigResource::Broker(None) => (BROKER, Str::default()),
-    }
-}
-
-impl From<AdminError> for Failure {
-    fn from(error: AdminError) -> Failure {
-        Failure { code: ErrorCode(error.code()), message: Some(text(error.to_string())) }
     }
 }
 

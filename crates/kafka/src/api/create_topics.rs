@@ -12,6 +12,9 @@ use std::time::Duration;
 /// How long a change may take to show, for clients that set no time of their own.
 const PATIENCE_MS: u64 = 5_000;
 
+/// How many settings one answer shows; topics behind that are answered without theirs.
+const ENTRIES_MAX: usize = 500_000;
+
 /// How long a change may take to show, given a request's timeout.
 pub(super) fn patience_ms(timeout_ms: i32) -> u64 {
     u64::try_from(timeout_ms).ok().filter(|ms| *ms > 0).unwrap_or(PATIENCE_MS)
@@ -23,6 +26,7 @@ pub(super) async fn handle(call: &Call<'_>, request: CreateTopicsRequest) -> Cre
         *times.entry(topic.name.clone()).or_default() += 1;
     }
     let mut answered = HashSet::new();
+    let mut entries_left = ENTRIES_MAX;
     let mut topics = Vec::with_capacity(times.len());
     for topic in request.topics {
         if !answered.insert(topic.name.clone()) {
@@ -33,7 +37,7 @@ pub(super) async fn handle(call: &Call<'_>, request: CreateTopicsRequest) -> Cre
             Some(1) => create(call, topic, request.validate_only, patience_ms(request.timeout_ms)).await,
             _ => Err(Failure::new(ErrorCode::INVALID_REQUEST, "Found multiple entries for this topic.")),
         };
-        topics.push(to_wire(call, name, created));
+        topics.push(to_wire(call, name, created, &mut entries_left));
     }
     CreateTopicsResponse { topics, ..Default::default() }
 }
@@ -71,11 +75,18 @@ async fn create(
     Ok(created)
 }
 
-fn to_wire(call: &Call<'_>, name: Str, created: Result<CreatedTopic, Failure>) -> CreatableTopicResult {
+fn to_wire(
+    call: &Call<'_>,
+    name: Str,
+    created: Result<CreatedTopic, Failure>,
+    entries_left: &mut usize,
+) -> CreatableTopicResult {
     match created {
         Ok(created) => {
             let broker = call.view().broker_config.clone();
-            let entries = describe(&broker, DescribedResource::Topic(&created.overrides), None);
+            let mut entries = describe(&broker, DescribedResource::Topic(&created.overrides), None);
+            entries.truncate(*entries_left);
+            *entries_left -= entries.len();
             CreatableTopicResult {
                 name,
                 topic_id: created.id,

@@ -1,6 +1,7 @@
 //! DescribeTopicPartitions: topics with their partitions, page by page (KIP-966).
 use super::metadata::{leaders, offline};
 use super::{Call, operations};
+use crate::errors::code;
 use controller::admin::validate_topic_name;
 use controller::view::{ClusterView, TopicView};
 use kafka_wire::messages::describe_topic_partitions::{
@@ -112,7 +113,7 @@ impl Page<'_> {
 fn unknown(name: &str) -> ErrorCode {
     match validate_topic_name(name) {
         Ok(()) => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
-        Err(error) => ErrorCode(error.code()),
+        Err(error) => code(&error),
     }
 }
 

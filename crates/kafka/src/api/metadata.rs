@@ -6,6 +6,7 @@ use super::Call;
 use super::nodes;
 use super::operations;
 use super::topics;
+use crate::errors::code;
 use broker::TopicKey;
 use controller::admin::{AdminError, NewTopic, validate_topic_name};
 use controller::view::{ClusterView, PartitionView, TopicView, is_internal_topic};
@@ -93,7 +94,7 @@ async fn named(
 /// A topic that does not exist: created if it may be.
 async fn missing(call: &Call<'_>, view: &ClusterView, name: Str, may_create: bool) -> MetadataResponseTopic {
     let error = match validate_topic_name(&name) {
-        Err(error) => ErrorCode(error.code()),
+        Err(error) => code(&error),
         Ok(()) if may_create => create(call, topics::name(view, &name)).await,
         Ok(()) => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
     };
@@ -130,7 +131,7 @@ async fn create(call: &Call<'_>, name: Arc<str>) -> ErrorCode {
         }
         Err(error) => {
             tracing::info!(topic = &*name, %error, "a topic that a client asked for was not created");
-            ErrorCode(error.code())
+            code(&error)
         }
     }
 }
