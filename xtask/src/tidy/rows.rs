@@ -2,8 +2,9 @@
 
 use super::{File, Violation};
 
-/// Every crate of `crates/` with its row. Crates of one row don't know each other.
-const ROWS: [(&str, u8); 14] = [
+/// Every crate of `crates/` with its row. Crates of one row don't know each other; the last row is
+/// for development, and nothing depends on it.
+const ROWS: [(&str, u8); 15] = [
     ("base", 0),
     ("jute", 0),
     ("kafka-wire", 0),
@@ -18,6 +19,7 @@ const ROWS: [(&str, u8); 14] = [
     ("streams", 5),
     ("zookeeper", 5),
     ("zoolog", 6),
+    ("sim", 7),
 ];
 
 /// Crates that are pure functions of their input: no disk, network, clock, threads or randomness.
