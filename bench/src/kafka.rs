@@ -128,15 +128,20 @@ impl Load {
         })
     }
 
+    /// A consumer at the tail.
+    pub(crate) fn consumer(&self, address: SocketAddr) -> Result<Consumer> {
+        Consumer::at_the_end(address, &self.topic)
+    }
+
     /// Produces a batch, fetches it with a consumer that waits at the tail, and so on; `count` times.
     pub(crate) fn produce_and_fetch(
         &self,
         clock: &SystemClock,
         address: SocketAddr,
+        consumer: &mut Consumer,
         count: usize,
     ) -> Result<Moved> {
         let mut producer = Connection::open(address)?;
-        let mut consumer = Consumer::at_the_end(address, &self.topic)?;
         let frame = self.frame()?;
         let begun = crate::now_us(clock);
         let mut bytes = 0;
@@ -150,8 +155,13 @@ impl Load {
     }
 
     /// Fetches from the tail what another connection produces at the same time.
-    pub(crate) fn follow(&self, clock: &SystemClock, address: SocketAddr, bytes: usize) -> Result<Moved> {
-        let mut consumer = Consumer::at_the_end(address, &self.topic)?;
+    pub(crate) fn follow(
+        &self,
+        clock: &SystemClock,
+        address: SocketAddr,
+        consumer: &mut Consumer,
+        bytes: usize,
+    ) -> Result<Moved> {
         let done = AtomicBool::new(false);
         let begun = crate::now_us(clock);
         let fetched = std::thread::scope(|scope| {
@@ -177,7 +187,8 @@ impl Load {
     }
 }
 
-struct Consumer {
+/// A consumer of one partition.
+pub(crate) struct Consumer {
     connection: Connection,
     topic: String,
     offset: i64,

@@ -74,6 +74,11 @@ impl Bench {
         Node::start(&self.clock, &self.arguments.binary, data, Tracing::Off)
     }
 
+    /// How long the node took to be ready, and how much of that it worked.
+    fn ready(&self, node: &Node) -> Result<String> {
+        Ok(format!("{} ({} ms of CPU)", ms(node.ready_us), node.ready_cpu_ms))
+    }
+
     fn folder(&self) -> Result<tempfile::TempDir> {
         let made = tempfile::Builder::new().prefix("zoolog-bench-").tempdir_in(&self.arguments.folder);
         made.with_context(|| format!("making a folder in {}", self.arguments.folder.display()))
@@ -83,7 +88,7 @@ impl Bench {
     fn start_and_idle(&mut self) -> Result<()> {
         let folder = self.folder()?;
         let node = self.start(folder.path())?;
-        self.report.add("ready, new node", ms(node.ready_us), "< 500 ms");
+        self.report.add("ready, new node", self.ready(&node)?, "< 500 ms");
         std::thread::sleep(IDLE);
         self.report.add("idle memory (RSS), new node", mib(node.memory()?.resident), "<= 30 MiB");
         kafka::create_topic(node.kafka, "orders", 3)?;
@@ -92,14 +97,14 @@ impl Bench {
         let node = self.start(folder.path())?;
         self.report.add(
             "ready after a clean stop, 53 partitions and the znode log",
-            ms(node.ready_us),
+            self.ready(&node)?,
             "< 500 ms",
         );
         std::thread::sleep(IDLE);
         self.report.add("idle memory (RSS), 53 partitions", mib(node.memory()?.resident), "<= 30 MiB");
         node.kill()?;
         let node = self.start(folder.path())?;
-        self.report.add("ready after a kill, 53 partitions", ms(node.ready_us), "< 500 ms");
+        self.report.add("ready after a kill, 53 partitions", self.ready(&node)?, "< 500 ms");
         node.stop()
     }
 
@@ -153,7 +158,7 @@ impl Bench {
         self.report.add(&format!("{name}: largest memory so far"), mib(memory.largest), "");
         node.stop()?;
         let node = self.start(folder.path())?;
-        self.report.add(&format!("{name}: ready after a clean stop"), ms(node.ready_us), "< 3 s");
+        self.report.add(&format!("{name}: ready after a clean stop"), self.ready(&node)?, "< 3 s");
         self.report.add(
             &format!("{name}: memory after that start"),
             mib(node.memory()?.resident),
@@ -161,7 +166,7 @@ impl Bench {
         );
         node.kill()?;
         let node = self.start(folder.path())?;
-        self.report.add(&format!("{name}: ready after a kill"), ms(node.ready_us), "< 3 s");
+        self.report.add(&format!("{name}: ready after a kill"), self.ready(&node)?, "< 3 s");
         znodes::check(node.zookeeper, count)?;
         node.stop()
     }
@@ -185,8 +190,10 @@ impl Bench {
                 node.cpu_ms()? as f64 / (produced.bytes as f64 / MIB / 1024.0)
             );
             self.report.add(&what, figure, "");
+            let mut consumer = load.consumer(node.kafka)?;
             let read_before = node.file_bytes_read()?;
-            let there_and_back = load.produce_and_fetch(&self.clock, node.kafka, ROUND_TRIPS)?;
+            let there_and_back =
+                load.produce_and_fetch(&self.clock, node.kafka, &mut consumer, ROUND_TRIPS)?;
             let figure = format!(
                 "{:.0} us, {:.2} MiB of {:.0} read from files",
                 there_and_back.took_us as f64 / ROUND_TRIPS as f64,
@@ -199,7 +206,7 @@ impl Bench {
                 "from memory",
             );
             let read_before = node.file_bytes_read()?;
-            let followed = load.follow(&self.clock, node.kafka, total / 4)?;
+            let followed = load.follow(&self.clock, node.kafka, &mut consumer, total / 4)?;
             let figure = format!(
                 "{:.0} MiB/s, {:.2} MiB of {:.0} read from files",
                 followed.bytes as f64 / MIB / seconds(followed.took_us),
@@ -207,6 +214,7 @@ impl Bench {
                 followed.bytes as f64 / MIB
             );
             self.report.add("a consumer that follows such a producer at its full speed", figure, "");
+            self.report.add("memory (RSS) after all that", mib(node.memory()?.resident), "");
             node.stop()?;
         }
         Ok(())

@@ -26,6 +26,8 @@ pub(crate) struct Node {
     process: Child,
     /// Microseconds from the start of the process to its line `ready`.
     pub(crate) ready_us: u64,
+    /// Milliseconds of processor time until then.
+    pub(crate) ready_cpu_ms: u64,
     /// Where ZooKeeper clients connect.
     pub(crate) zookeeper: SocketAddr,
     /// Where Kafka clients connect.
@@ -83,7 +85,9 @@ impl Node {
                 let ready_us = crate::now_us(clock) - begun;
                 let zookeeper = zookeeper.context("the node names its port for ZooKeeper clients")?;
                 let kafka = kafka.context("the node names its port for Kafka clients")?;
-                return Ok(Node { process, ready_us, zookeeper, kafka });
+                let mut node = Node { process, ready_us, ready_cpu_ms: 0, zookeeper, kafka };
+                node.ready_cpu_ms = node.cpu_ms()?;
+                return Ok(node);
             }
         }
         bail!("the node ended before it was ready: {}", process.wait()?)

@@ -1,5 +1,8 @@
 //! The process: command line, configuration, one node, signals, exit code.
 //!
+//! The allocator is the system's: with mimalloc an idle node took three times the memory and a million znodes a tenth more, at the
+//! same speed.
+//!
 //! Invariants: exit code 0 means a clean stop; every failure is one line on the standard error that says what to do.
 mod advertised;
 mod banner;

@@ -2,7 +2,8 @@
 //!
 //! Start: folders are locked, ports are taken, then the znode log is opened, the broker registers itself, partitions are opened, and
 //! last the doors serve, so that an open port means a serving node. Stop is the reverse: no new requests, the partitions
-//! flushed and closed, the broker's session ended, the znode log completed and marked as clean.
+//! flushed and closed, the controller's part ended, the znode log completed and marked as clean. The broker's session is not
+//! closed: it ends with its ephemerals when the node comes back, so that a stop writes no metadata.
 use crate::advertised;
 use crate::banner::Places;
 use crate::config::NodeConfig;
