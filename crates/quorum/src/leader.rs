@@ -34,16 +34,16 @@ pub(crate) struct Progress {
     pub(crate) last_fetch: Option<Millis>,
     pub(crate) last_caught_up: Option<Millis>,
     /// Where the leader's log ended at its last fetch.
-    leader_end: i64,
+    pub(crate) leader_end: i64,
 }
 
 /// A fetch that waits for news.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Parked {
-    correlation: u64,
+    pub(crate) correlation: u64,
     fetch_offset: i64,
     high_watermark: i64,
-    deadline: Millis,
+    pub(crate) deadline: Millis,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -51,11 +51,11 @@ pub(crate) struct Leader {
     epoch: i32,
     /// The offset of the epoch's first entry.
     pub(crate) epoch_start: i64,
-    since: Millis,
+    pub(crate) since: Millis,
     pub(crate) replicas: BTreeMap<ReplicaId, Progress>,
-    parked: BTreeMap<ReplicaId, Parked>,
+    pub(crate) parked: BTreeMap<ReplicaId, Parked>,
     /// When each voter was last told about this epoch.
-    told: BTreeMap<i32, Millis>,
+    pub(crate) told: BTreeMap<i32, Millis>,
     pub(crate) change: Option<Change>,
 }
 

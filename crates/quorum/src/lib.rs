@@ -70,6 +70,8 @@
 //! leader; a high watermark that goes back, that passes the log's end, or that an entry of an earlier epoch moved.
 
 mod action;
+#[cfg(feature = "model")]
+mod canonical;
 mod config;
 mod election;
 mod event;
@@ -86,6 +88,8 @@ mod vote;
 mod voters;
 
 pub use action::{Action, Fatal};
+#[cfg(feature = "model")]
+pub use canonical::Renamed;
 pub use config::{Config, ConfigError};
 pub use event::{ControlRecord, Event, Failure, SnapshotPiece, Start};
 pub use leader::MAX_REPLICAS;

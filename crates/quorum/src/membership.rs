@@ -37,7 +37,7 @@ enum Phase {
 /// The one change that is under way.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Change {
-    correlation: u64,
+    pub(crate) correlation: u64,
     api: Api,
     phase: Phase,
     pub(crate) deadline: Millis,

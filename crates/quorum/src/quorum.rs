@@ -38,8 +38,8 @@ pub struct Quorum {
     pub(crate) attempts: u32,
     pub(crate) requests: Requests,
     told_leader: (Option<i32>, i32),
-    timer: Millis,
-    role_changes: u32,
+    pub(crate) timer: Millis,
+    pub(crate) role_changes: u32,
 }
 
 /// What one step works on.

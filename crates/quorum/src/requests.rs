@@ -18,15 +18,15 @@ pub(crate) enum Kind {
 
 /// One peer and kind: out until a deadline, or not to be sent before one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Slot {
+pub(crate) enum Slot {
     Out { correlation: u64, deadline: Millis },
     Idle { not_before: Millis },
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Requests {
-    next: u64,
-    slots: BTreeMap<(Peer, Kind), Slot>,
+    pub(crate) next: u64,
+    pub(crate) slots: BTreeMap<(Peer, Kind), Slot>,
 }
 
 impl Requests {
