@@ -51,9 +51,10 @@ impl Log {
             }
             log_end = log_start;
         }
+        // What only falls off at the ends falls off again at every start until something else is saved, so it is not worth a flush.
+        let epochs_changed = epochs != stored_epochs;
         epochs.truncate_from_end(log_end);
         epochs.truncate_from_start(log_start);
-        let epochs_changed = epochs != stored_epochs;
         let flushed = if options.clean_shutdown { log_end } else { options.recovery_point.min(log_end) };
         let log = Log {
             dir: dir.clone(),

@@ -319,7 +319,7 @@ proptest! {
     fn compaction_never_changes_what_is_latest(
         writes in prop::collection::vec(prop::collection::vec((0..6u8, prop::option::of(any::<u8>())), 1..5), 1..40),
         codec in prop::sample::select(&[Codec::None, Codec::Lz4, Codec::Snappy][..]),
-        segment_bytes in 150..800u64,
+        segment_bytes in 220..800u64,
         dedupe_bytes in prop::sample::select(&[128u64, 256, 1 << 20][..]),
         rounds in 1..4,
     ) {
