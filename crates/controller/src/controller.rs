@@ -130,8 +130,11 @@ impl Shared {
         if elected.is_some() {
             self.purge_config_changes(&*coordinator).await?;
         }
+        // The first picture still has leaders of earlier sessions; it is published once they are elected anew.
+        let mut publishes_at_once = false;
         loop {
-            self.work_off(&mut follower, &mut elected, &*coordinator).await?;
+            self.work_off(&mut follower, &mut elected, &*coordinator, publishes_at_once).await?;
+            publishes_at_once = true;
             tokio::select! {
                 followed = follower.follow() => if !followed? { return Ok(()) },
                 () = coordinator.closed() => return Ok(()),
@@ -143,23 +146,25 @@ impl Shared {
         }
     }
 
-    /// Publishes the picture and, as the controller, does what is to be done in it, until nothing is left.
+    /// Publishes the picture and, as the controller, does what is to be done in it, until nothing is left. Pictures in which
+    /// something is left are published if that is to happen at once.
     async fn work_off(
         &self,
         follower: &mut Follower,
         elected: &mut Option<i32>,
         coordinator: &dyn Coordinator,
+        publishes_at_once: bool,
     ) -> Result<(), CoordinatorError> {
         let mut last = Vec::new();
         loop {
             let view = follower.view();
-            self.view.send_replace(view.clone());
-            let Some(epoch_version) = *elected else { return Ok(()) };
-            let todo = duties(&view);
+            let todo = if elected.is_some() { duties(&view) } else { Vec::new() };
             // A duty that comes back unchanged was refused; only a change of the tree can help it.
-            if todo.is_empty() || todo == last {
-                return Ok(());
+            let is_done = todo.is_empty() || todo == last;
+            if is_done || publishes_at_once {
+                self.view.send_replace(view.clone());
             }
+            let Some(epoch_version) = (*elected).filter(|_| !is_done) else { return Ok(()) };
             let executor = Executor { coordinator, epoch_version, new_id: &*self.new_id };
             for duty in &todo {
                 if executor.execute(&view, duty).await? == Done::Deposed {
