@@ -36,7 +36,7 @@ impl Node {
     async fn start(dir: &Path, pairs: &[(&str, &str)]) -> Node {
         let world = World::system();
         let config = EnsembleConfig::new(dir.to_owned(), 0, uuid::Uuid::from_u128(9));
-        let running = RunningEnsemble::start(world.clone(), config).expect("the node starts");
+        let running = RunningEnsemble::start(world.clone(), config, None).expect("the node starts");
         running.ensemble().serving().await.expect("the node serves");
         let (config, _) = BrokerConfig::from_file(pairs.iter().copied()).expect("the settings are good");
         let mut advertised = config.advertised_listeners.clone();

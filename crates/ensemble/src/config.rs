@@ -28,6 +28,61 @@ pub struct EnsembleConfig {
     pub segment_bytes: u32,
     /// What `prepare` depends on: extended types, skipACL, enforceQuota.
     pub tree: tree::Options,
+    /// This node's place among the others.
+    pub cluster: ClusterConfig,
+}
+
+/// A voter as configuration files name it (`server.N`, `controller.quorum.voters`): its directory is learnt later.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfiguredVoter {
+    /// Its node id.
+    pub id: i32,
+    /// Where it listens for the Kafka protocol.
+    pub address: peers::Address,
+}
+
+/// How a node finds the others and how long it waits for them.
+#[derive(Clone, Debug)]
+pub struct ClusterConfig {
+    /// The voters that a new cluster begins with; the log's own voter set replaces them. Empty on a node that joins an existing
+    /// cluster. A node that isn't among them is an observer.
+    pub voters: Vec<ConfiguredVoter>,
+    /// `controller.quorum.bootstrap.servers`, `--join`: whom a node asks that knows no voters.
+    pub bootstrap: Vec<peers::Address>,
+    /// Where other nodes reach this one; `None` on a node that is alone.
+    pub advertised: Option<peers::Address>,
+    /// `controller.quorum.auto.join.enable`: an observer that has caught up becomes a voter by itself.
+    pub auto_join: bool,
+    /// The id of the cluster that this node belonged to before, if any: nodes of another one are refused.
+    pub cluster_id: Option<String>,
+    /// `controller.quorum.election.timeout.ms`.
+    pub election_timeout_ms: u64,
+    /// `controller.quorum.election.backoff.max.ms`.
+    pub election_backoff_max_ms: u64,
+    /// `controller.quorum.fetch.timeout.ms`.
+    pub fetch_timeout_ms: u64,
+    /// `controller.quorum.request.timeout.ms`.
+    pub request_timeout_ms: u64,
+    /// `controller.quorum.retry.backoff.ms`.
+    pub retry_backoff_ms: u64,
+}
+
+impl ClusterConfig {
+    /// A node that is alone: the only voter of its own cluster, with Kafka's timeouts.
+    pub fn alone() -> ClusterConfig {
+        ClusterConfig {
+            voters: Vec::new(),
+            bootstrap: Vec::new(),
+            advertised: None,
+            auto_join: false,
+            cluster_id: None,
+            election_timeout_ms: 1_000,
+            election_backoff_max_ms: 1_000,
+            fetch_timeout_ms: 2_000,
+            request_timeout_ms: 2_000,
+            retry_backoff_ms: 20,
+        }
+    }
 }
 
 impl EnsembleConfig {
@@ -46,6 +101,7 @@ impl EnsembleConfig {
             containers_per_minute: 10_000,
             segment_bytes: 64 << 20,
             tree: tree::Options::default(),
+            cluster: ClusterConfig::alone(),
         }
     }
 }

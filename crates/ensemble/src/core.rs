@@ -12,6 +12,7 @@ use crate::watches::Watches;
 use crate::znode_log::ZnodeLog;
 use base::World;
 use parking_lot::{Mutex, RwLock};
+use peers::Peers;
 use std::sync::atomic::AtomicU64;
 use tokio::sync::{Notify, watch};
 use tree::{Applied, AuthId, Request, SessionId, Tree, Zxid};
@@ -36,6 +37,8 @@ impl Shared {
 pub(crate) struct Core {
     pub(crate) world: World,
     pub(crate) config: EnsembleConfig,
+    /// The way to other nodes; `None` on a node that is alone.
+    pub(crate) peers: Option<Peers>,
     pub(crate) znode_log: ZnodeLog,
     /// `None` until the quorum is started.
     pub(crate) consensus: Mutex<Option<Consensus>>,
@@ -65,6 +68,7 @@ impl Core {
     pub(crate) fn new(
         world: World,
         config: EnsembleConfig,
+        peers: Option<Peers>,
         znode_log: ZnodeLog,
         tree: Tree,
         applied_end: i64,
@@ -87,6 +91,7 @@ impl Core {
             failure: watch::Sender::new(None),
             world,
             config,
+            peers,
             znode_log,
         }
     }

@@ -17,6 +17,7 @@ mod ensemble;
 mod outcome;
 mod records;
 mod sequencer;
+mod serve;
 mod sessions;
 mod snapshot;
 mod start;
@@ -28,7 +29,7 @@ mod writer;
 mod znode_log;
 
 pub use client::EmbeddedClient;
-pub use config::EnsembleConfig;
+pub use config::{ClusterConfig, ConfiguredVoter, EnsembleConfig};
 pub use coordinator::{Answer, Coordinator, CoordinatorError, Write, Written};
 pub use ensemble::{ConnectError, ConnectParams, Connected, Ensemble, Mode, ReadView, Session, Status};
 pub use outcome::{Completion, OpResult, Outcome, Refusal};

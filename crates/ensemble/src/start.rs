@@ -13,6 +13,7 @@ use crate::znode_log::ZnodeLog;
 use base::World;
 use base::worker::Worker;
 use parking_lot::Mutex;
+use peers::Peers;
 use quorum::{Config, Millis, Quorum, ReplicaId, Start, Voter, VoterSet};
 use std::collections::VecDeque;
 use std::io;
@@ -55,7 +56,13 @@ pub struct RunningEnsemble {
 
 impl RunningEnsemble {
     /// Opens the log and starts the node. It serves once [`Ensemble::serving`] returns.
-    pub fn start(world: World, config: EnsembleConfig) -> Result<RunningEnsemble, StartError> {
+    ///
+    /// Without `peers` the node is alone, whatever its configuration says of others.
+    pub fn start(
+        world: World,
+        config: EnsembleConfig,
+        peers: Option<Peers>,
+    ) -> Result<RunningEnsemble, StartError> {
         let failed = |source: io::Error| StartError::Log { dir: config.dir.display().to_string(), source };
         let clean = take_mark(&world, &config.dir).map_err(failed)?;
         let mut builder = TreeBuilder::new();
@@ -71,7 +78,7 @@ impl RunningEnsemble {
             Some((end, last_zxid)) => (builder.finish(last_zxid)?, end),
             None => (Tree::new(), 0),
         };
-        let core = Arc::new(Core::new(world, config, znode_log, tree, applied_end));
+        let core = Arc::new(Core::new(world, config, peers, znode_log, tree, applied_end));
         start_quorum(&core)?;
         let ensemble = Ensemble::over(core.clone());
         let workers = core.world.workers;

@@ -92,7 +92,7 @@ async fn a_failed_flush_stops_the_node_and_acknowledges_nothing_more() {
     let fail_sync = Arc::new(AtomicBool::new(false));
     let disk = Arc::new(FailingDisk { fail_sync: fail_sync.clone() });
     let world = World { disk, ..World::system() };
-    let node = RunningEnsemble::start(world, config(dir.path())).unwrap();
+    let node = RunningEnsemble::start(world, config(dir.path()), None).unwrap();
     node.ensemble().serving().await.unwrap();
     let client = EmbeddedClient::connect(node.ensemble(), 10_000).await.unwrap();
     client.multi(vec![create("/kept")]).await.unwrap();
@@ -105,7 +105,7 @@ async fn a_failed_flush_stops_the_node_and_acknowledges_nothing_more() {
     let still = client.multi(vec![create("/after")]).await;
     assert_eq!(still, Err(CoordinatorError::ConnectionLost), "a flush is never tried again");
     node.stop().await.unwrap();
-    let node = RunningEnsemble::start(World::system(), config(dir.path())).unwrap();
+    let node = RunningEnsemble::start(World::system(), config(dir.path()), None).unwrap();
     node.ensemble().serving().await.unwrap();
     let client = EmbeddedClient::connect(node.ensemble(), 10_000).await.unwrap();
     assert!(client.get("/kept").await.unwrap().is_some());
@@ -116,7 +116,7 @@ async fn a_failed_flush_stops_the_node_and_acknowledges_nothing_more() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_snapshot_is_refused_with_its_name() {
     let dir = tempfile::tempdir().unwrap();
-    let node = RunningEnsemble::start(World::system(), config(dir.path())).unwrap();
+    let node = RunningEnsemble::start(World::system(), config(dir.path()), None).unwrap();
     node.ensemble().serving().await.unwrap();
     let client = EmbeddedClient::connect(node.ensemble(), 10_000).await.unwrap();
     for i in 0..100 {
@@ -136,7 +136,7 @@ async fn a_damaged_snapshot_is_refused_with_its_name() {
     }
     let name = damaged.expect("a snapshot was written").file_name().unwrap().to_string_lossy().into_owned();
     let refused =
-        RunningEnsemble::start(World::system(), config(dir.path())).err().expect("it does not start");
+        RunningEnsemble::start(World::system(), config(dir.path()), None).err().expect("it does not start");
     let text = format!("{refused}");
     assert!(text.contains("checkpoint") || text.contains(&name), "{text}");
 }
@@ -146,7 +146,7 @@ async fn a_torn_tail_is_cut_and_the_rest_is_there() {
     let dir = tempfile::tempdir().unwrap();
     let mut config = config(dir.path());
     config.snapshot_every = u64::MAX >> 1;
-    let node = RunningEnsemble::start(World::system(), config.clone()).unwrap();
+    let node = RunningEnsemble::start(World::system(), config.clone(), None).unwrap();
     node.ensemble().serving().await.unwrap();
     let client = EmbeddedClient::connect(node.ensemble(), 10_000).await.unwrap();
     for i in 0..50 {
@@ -157,7 +157,7 @@ async fn a_torn_tail_is_cut_and_the_rest_is_there() {
     let mut content = std::fs::read(&segment).unwrap();
     content.extend_from_slice(&[0, 0, 0, 0, 0, 0, 0, 99, 0, 0, 1, 0, 7, 7]);
     std::fs::write(&segment, content).unwrap();
-    let node = RunningEnsemble::start(World::system(), config).unwrap();
+    let node = RunningEnsemble::start(World::system(), config, None).unwrap();
     node.ensemble().serving().await.unwrap();
     let client = EmbeddedClient::connect(node.ensemble(), 10_000).await.unwrap();
     for i in 0..50 {

@@ -20,7 +20,7 @@ fn config(dir: &Path) -> EnsembleConfig {
 }
 
 async fn start(config: EnsembleConfig) -> RunningEnsemble {
-    let node = RunningEnsemble::start(World::system(), config).expect("the node starts");
+    let node = RunningEnsemble::start(World::system(), config, None).expect("the node starts");
     node.ensemble().serving().await.expect("the node serves");
     node
 }

@@ -70,7 +70,7 @@ impl Node {
         let zookeeper_port = zookeeper::bind(&config.zookeeper).await?;
         let kafka_ports = kafka::bind(&config.broker).await?;
         let kafka_addresses = addresses(&kafka_ports)?;
-        let running = RunningEnsemble::start(world.clone(), config.ensemble(folders.znodes_directory_id))?;
+        let running = RunningEnsemble::start(world.clone(), config.ensemble(folders.znodes_directory_id), None)?;
         let ensemble = running.ensemble().clone();
         ensemble.serving().await.map_err(StartError::Failed)?;
         let (controller, controller_task) =

@@ -9,6 +9,7 @@ const ROWS: [(&str, u8); 15] = [
     ("jute", 0),
     ("kafka-wire", 0),
     ("log", 1),
+    ("peers", 1),
     ("quorum", 1),
     ("tree", 1),
     ("ensemble", 2),

@@ -46,7 +46,7 @@ impl Node {
         let listeners = kafka::bind(&config).await.expect("a free port");
         let address = listeners[0].local_addr().expect("an address");
         let options = EnsembleConfig::new(folder.path().to_owned(), config.node_id, uuid::Uuid::from_u128(9));
-        let ensemble = RunningEnsemble::start(world.clone(), options).expect("the znode log opens");
+        let ensemble = RunningEnsemble::start(world.clone(), options, None).expect("the znode log opens");
         ensemble.ensemble().serving().await.expect("the znode log serves");
         let (controller, task) = start_controller(&world, &config, address, &ensemble);
         controller.ready().await;

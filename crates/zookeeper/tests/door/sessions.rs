@@ -200,7 +200,7 @@ async fn sessions_and_znodes_survive_a_restart() {
     let start = || async {
         let config = ensemble::EnsembleConfig::new(folder.path().to_owned(), 1, uuid::Uuid::from_u128(1));
         let running =
-            ensemble::RunningEnsemble::start(base::World::system(), config).expect("the ensemble starts");
+            ensemble::RunningEnsemble::start(base::World::system(), config, None).expect("the ensemble starts");
         within(running.ensemble().serving()).await.expect("the ensemble serves");
         let config = zookeeper::ZooKeeperConfig {
             client_port: 0,
