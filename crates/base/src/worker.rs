@@ -3,6 +3,8 @@
 //! The loop is written as a future, so that a simulator can run the very same code as a task of its one thread.
 use std::future::Future;
 use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use tokio::task::JoinHandle;
 
 /// How dedicated loops are run.
@@ -39,6 +41,44 @@ impl Workers {
                     .name(name.to_owned())
                     .spawn(move || runtime.block_on(work))
                     .map(Worker::Thread)
+            }
+        }
+    }
+}
+
+/// Work that may block, under way or done. Dropping it leaves the work going.
+#[derive(Debug)]
+pub enum Blocking<R> {
+    /// On a thread of the runtime's pool.
+    Thread(JoinHandle<R>),
+    /// Done on the caller's thread; empty once it was taken.
+    Done(Option<R>),
+}
+
+impl Workers {
+    /// Does `work`, which may block: beside the runtime's tasks, or at once in a simulation. It is under way when this returns.
+    ///
+    /// Must be called inside a tokio runtime. A panic of the work is an error of the future.
+    pub fn blocking<F, R>(self, work: F) -> Blocking<R>
+    where
+        F: FnOnce() -> R + Send + 'static,
+        R: Send + 'static,
+    {
+        match self {
+            Workers::Threads => Blocking::Thread(tokio::task::spawn_blocking(work)),
+            Workers::Tasks => Blocking::Done(Some(work())),
+        }
+    }
+}
+
+impl<R: Unpin> Future for Blocking<R> {
+    type Output = io::Result<R>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<R>> {
+        match self.get_mut() {
+            Blocking::Thread(thread) => Pin::new(thread).poll(context).map_err(io::Error::other),
+            Blocking::Done(result) => {
+                Poll::Ready(Ok(result.take().expect("a future is not polled after it was ready")))
             }
         }
     }

@@ -129,7 +129,7 @@ impl Broker {
     async fn follow(&self, view: Arc<ClusterView>, first: bool) {
         let partitions = self.partitions.clone();
         let next = view.clone();
-        let followed = tokio::task::spawn_blocking(move || partitions.follow(&next, first)).await;
+        let followed = self.world.workers.blocking(move || partitions.follow(&next, first)).await;
         let changes = match followed {
             Ok(changes) => changes,
             Err(error) => {
@@ -151,7 +151,7 @@ impl Broker {
         self.partitions.publish(view);
         if !gone.is_empty() {
             let groups = self.groups.clone();
-            let forget = tokio::task::spawn_blocking(move || groups.topics_gone(&gone));
+            let forget = self.world.workers.blocking(move || groups.topics_gone(&gone));
             if let Err(error) = forget.await {
                 tracing::error!(%error, "removing the offsets of deleted topics failed");
             }
@@ -169,7 +169,7 @@ impl Broker {
         }
         self.groups.close();
         let partitions = self.partitions.clone();
-        match tokio::task::spawn_blocking(move || partitions.close()).await {
+        match self.world.workers.blocking(move || partitions.close()).await {
             Ok(clean) => clean,
             Err(error) => {
                 tracing::error!(%error, "closing the logs failed; the next start will check them");
@@ -342,7 +342,7 @@ impl Broker {
         let count = wanted.len();
         let broker = self.clone();
         let delete = move || wanted.iter().map(|one| broker.delete_records_of(one)).collect();
-        tokio::task::spawn_blocking(delete).await.unwrap_or_else(|error| {
+        self.world.workers.blocking(delete).await.unwrap_or_else(|error| {
             tracing::error!(%error, "deleting records failed");
             vec![DeletedRecords { error: ErrorCode::UNKNOWN_SERVER_ERROR, low_watermark: -1 }; count]
         })

@@ -318,8 +318,10 @@ impl Partition {
             }
         };
         match Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn_blocking(flush)),
-            Err(_) => flush(),
+            Ok(runtime) if runtime.runtime_flavor() == RuntimeFlavor::MultiThread => {
+                drop(runtime.spawn_blocking(flush));
+            }
+            _ => flush(),
         }
     }
 

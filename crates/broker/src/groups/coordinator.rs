@@ -516,7 +516,7 @@ impl Groups {
             let interval = self.partitions.view().broker_config.offsets.retention_check_interval_ms;
             tokio::time::sleep(Duration::from_millis(interval.max(1).unsigned_abs())).await;
             let groups = self.clone();
-            if let Err(error) = tokio::task::spawn_blocking(move || groups.expire_now()).await {
+            if let Err(error) = self.world.workers.blocking(move || groups.expire_now()).await {
                 tracing::error!(%error, "looking for expired offsets failed");
             }
         }

@@ -136,7 +136,7 @@ impl Shard {
     /// Reads the partition's records and opens the shard, then runs its timers until it is closed.
     pub(crate) async fn run(self: Arc<Shard>) {
         let shard = self.clone();
-        let loaded = tokio::task::spawn_blocking(move || shard.load()).await;
+        let loaded = self.context.world.workers.blocking(move || shard.load()).await;
         self.loaded.send_replace(true);
         match loaded {
             Ok(Ok(())) => {}

@@ -36,7 +36,7 @@ impl Partitions {
                 let workers: Vec<_> = (0..threads)
                     .map(|_| {
                         let partitions = self.clone();
-                        tokio::task::spawn_blocking(move || partitions.clean_all_due(bytes.unsigned_abs()))
+                        self.world.workers.blocking(move || partitions.clean_all_due(bytes.unsigned_abs()))
                     })
                     .collect();
                 for worker in workers {

@@ -2,6 +2,7 @@
 use super::folders::{Folder, Wanted};
 use super::{Hosted, Partitions, Replica, Topic, log_config};
 use crate::partition::{Partition, Role};
+use base::Workers;
 use controller::view::{ClusterView, PartitionView, TopicView};
 use log::TopicPartition;
 use std::collections::HashMap;
@@ -112,7 +113,7 @@ impl Partitions {
                 tracing::info!(%partition, "deleted");
                 replica.folder.forget_cleaned(log.partition());
                 let delay = log.config().file_delete_delay_ms.max(0).unsigned_abs();
-                remove_later(replica.folder.clone(), doomed, Duration::from_millis(delay));
+                remove_later(self.world.workers, replica.folder.clone(), doomed, Duration::from_millis(delay));
             }
             Err(error) => {
                 tracing::error!(%partition, %error, "a deleted partition's folder cannot be renamed")
@@ -230,13 +231,13 @@ impl Partitions {
     /// Removes the folders of partitions that were deleted before the last stop.
     pub(crate) fn remove_doomed(&self) {
         for (folder, path) in self.folders.doomed() {
-            remove_later(folder, path, Duration::ZERO);
+            remove_later(self.world.workers, folder, path, Duration::ZERO);
         }
     }
 }
 
 /// Removes a folder after a delay, without blocking the runtime.
-fn remove_later(folder: Arc<Folder>, path: PathBuf, delay: Duration) {
+fn remove_later(workers: Workers, folder: Arc<Folder>, path: PathBuf, delay: Duration) {
     let remove = move || {
         if let Err(error) = folder.dir.remove_folder(&path) {
             tracing::warn!(%error, "a deleted partition's folder cannot be removed; the next start tries again");
@@ -246,7 +247,7 @@ fn remove_later(folder: Arc<Folder>, path: PathBuf, delay: Duration) {
     if let Ok(runtime) = tokio::runtime::Handle::try_current() {
         drop(runtime.spawn(async move {
             tokio::time::sleep(delay).await;
-            drop(tokio::task::spawn_blocking(remove).await);
+            drop(workers.blocking(remove).await);
         }));
     }
 }

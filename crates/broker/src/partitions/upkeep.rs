@@ -58,7 +58,7 @@ impl Partitions {
         loop {
             tokio::time::sleep(wait).await;
             let partitions = self.clone();
-            if let Err(error) = tokio::task::spawn_blocking(move || work(&partitions)).await {
+            if let Err(error) = self.world.workers.blocking(move || work(&partitions)).await {
                 tracing::error!(%error, "work on the logs in the background failed");
             }
             wait = interval(&self.view().broker_config);
@@ -78,7 +78,7 @@ impl Partitions {
             }
             let partitions = self.clone();
             let work = move || partitions.each(|replica| replica.partition.log().flush_if_due());
-            if let Err(error) = tokio::task::spawn_blocking(work).await {
+            if let Err(error) = self.world.workers.blocking(work).await {
                 tracing::error!(%error, "flushing by flush.ms failed");
             }
         }
