@@ -131,9 +131,11 @@ impl Tree {
         self.sessions.get(&id)
     }
 
-    /// All open sessions in no particular order.
+    /// All open sessions in the order of their ids, so that what is done with each does not depend on a hash.
     pub fn sessions(&self) -> impl Iterator<Item = (SessionId, &Session)> {
-        self.sessions.iter().map(|(id, session)| (*id, session))
+        let mut sessions: Vec<_> = self.sessions.iter().map(|(id, session)| (*id, session)).collect();
+        sessions.sort_unstable_by_key(|(id, _)| *id);
+        sessions.into_iter()
     }
 
     /// The ephemeral nodes of a session whose paths begin with `prefix`, sorted; a blank prefix and `/` mean all.
@@ -157,13 +159,16 @@ impl Tree {
         self.sessions.values().map(Session::ephemeral_count).sum()
     }
 
-    /// The containers and TTL nodes that a [`crate::Request::Reap`] would remove at this time.
+    /// The containers and TTL nodes that a [`crate::Request::Reap`] would remove at this time, sorted.
     pub fn reap_candidates(&self, now_ms: i64) -> Vec<Arc<str>> {
         let due = |&&id: &&NodeId| {
             let node = self.slab.get(id);
             is_due(node.owner(), node.children().len(), node.cversion, node.mtime_ms, now_ms)
         };
-        self.containers.iter().chain(&self.ttls).filter(due).map(|&id| self.path_of(id)).collect()
+        let mut paths: Vec<Arc<str>> =
+            self.containers.iter().chain(&self.ttls).filter(due).map(|&id| self.path_of(id)).collect();
+        paths.sort_unstable();
+        paths
     }
 
     /// The root, `/zookeeper`, `/zookeeper/quota` and `/zookeeper/config`: the first transaction of a new log.
