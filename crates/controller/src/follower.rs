@@ -230,6 +230,7 @@ impl Follower {
             partition.isr = state.isr;
             partition.partition_epoch = stat.version;
             partition.state_zxid = stat.mzxid.0;
+            partition.recovering = state.leader_recovery_state != 0;
         }
         Ok(partition)
     }

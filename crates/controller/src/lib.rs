@@ -1,7 +1,7 @@
 //! Owns Kafka's znode layout, decides leaders and publishes an immutable [`view::ClusterView`].
 //!
 //! `layout` is every path and payload; `follower` turns znodes into the view; `duties` says what the controller has to write and `executor`
-//! writes it; `admin` is what Kafka's administrative requests come down to; `config` knows every setting.
+//! writes it; `isr` is what the leaders of partitions write themselves; `admin` is what Kafka's administrative requests come down to; `config` knows every setting.
 //!
 //! This crate knows nothing of segments or sockets, and of coordination only the client API ([`ensemble::Coordinator`]).
 pub mod admin;
@@ -10,8 +10,10 @@ mod controller;
 mod duties;
 mod executor;
 mod follower;
+mod isr;
 pub mod layout;
 pub mod view;
 
 pub use controller::{Connecting, Connector, Controller, ControllerOptions};
+pub use isr::{IsrChange, IsrError};
 pub use view::ClusterView;

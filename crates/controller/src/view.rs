@@ -126,6 +126,8 @@ pub struct PartitionView {
     pub partition_epoch: i32,
     /// The transaction that last wrote the state: its znode's mzxid.
     pub state_zxid: i64,
+    /// Whether the leader was elected uncleanly and has yet to say that it has recovered (KIP-704).
+    pub recovering: bool,
 }
 
 impl PartitionView {
@@ -140,6 +142,7 @@ impl PartitionView {
             isr: Vec::new(),
             partition_epoch: -1,
             state_zxid: -1,
+            recovering: false,
         }
     }
 }

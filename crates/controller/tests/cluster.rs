@@ -4,7 +4,7 @@ use controller::admin::{AdminError, ConfigChanges, ConfigResource, NewTopic};
 use controller::config::{AlterOperation, Alteration, BrokerConfig};
 use controller::layout::{self, BrokerRegistration, ControllerRegistration, PartitionState, TopicAssignment};
 use controller::view::ClusterView;
-use controller::{Connector, Controller, ControllerOptions};
+use controller::{Connector, Controller, ControllerOptions, IsrChange, IsrError};
 use ensemble::{Coordinator, EmbeddedClient, Ensemble, EnsembleConfig, RunningEnsemble, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -240,5 +240,49 @@ async fn producer_ids_are_never_given_out_twice() {
     node.stop().await;
     let node = Node::start(dir.path(), &[]).await;
     assert_eq!(node.controller.producer_id_block().await.unwrap(), 1000..2000);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_of_in_sync_replicas_are_compared_and_set_one_by_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::start(dir.path(), &[]).await;
+    node.controller.create_topic(&topic("t", 3), false, PATIENCE_MS).await.unwrap();
+    for partition in 0..3 {
+        let path = layout::state_path("t", partition);
+        let mut state: PartitionState = node.json(&path).await;
+        state.leader_recovery_state = 1;
+        let text = String::from_utf8(layout::encode(&state).to_vec()).unwrap();
+        node.write(&path, Some(&text)).await;
+    }
+    node.until(|view| view.topic("t").unwrap().partitions.iter().all(|p| p.recovering)).await;
+    let change = |topic: &str, partition, leader_epoch, partition_epoch| IsrChange {
+        topic: topic.into(),
+        partition,
+        leader_epoch,
+        partition_epoch,
+        isr: vec![0],
+        recovered: true,
+    };
+    let mut absent = change("t", 0, 0, 1);
+    absent.isr = vec![0, 7];
+    let asked = vec![
+        change("t", 0, 0, 1),
+        change("t", 1, 0, 0),
+        change("t", 2, -1, 1),
+        change("t", 2, 0, 1),
+        change("none", 0, 0, 0),
+        absent,
+    ];
+    let results = node.controller.alter_isr(asked).await;
+    let (fenced, conflict) = (Err(IsrError::Fenced), Err(IsrError::Conflict));
+    assert_eq!(results, [Ok(2), conflict, fenced, Ok(2), fenced, conflict]);
+    let state: PartitionState = node.json("/brokers/topics/t/partitions/2/state").await;
+    assert_eq!((state.leader, state.leader_epoch, state.leader_recovery_state), (0, 0, 0));
+    // Saying what is there already is no change.
+    assert_eq!(node.controller.alter_isr(vec![change("t", 0, 0, 2)]).await, [Ok(2)]);
+    // Two changes of one state in one request: the second meets the first.
+    let twice = vec![change("t", 1, 0, 1), change("t", 1, 0, 1)];
+    assert_eq!(node.controller.alter_isr(twice).await, [Ok(2), conflict]);
     node.stop().await;
 }

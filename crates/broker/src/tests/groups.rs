@@ -174,6 +174,7 @@ async fn kafka_2_23_a_coordinator_answers_only_after_the_commit() {
         isr: if index_is_slow { isr } else { vec![0] },
         partition_epoch: 1,
         state_zxid: 0,
+        recovering: false,
     };
     let slow = (0..3).map(|partition| led(vec![0, 1], partition == index)).collect();
     node.cluster.put_led(OFFSETS_TOPIC, slow, &[("cleanup.policy", "compact")]);
@@ -275,6 +276,7 @@ async fn a_partition_that_moves_away_takes_its_groups_along() {
         isr: vec![1],
         partition_epoch: 1,
         state_zxid: 0,
+        recovering: false,
     };
     node.cluster.put_led(OFFSETS_TOPIC, vec![away; 3], &[("cleanup.policy", "compact")]);
     node.settle().await;

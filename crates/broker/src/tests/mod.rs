@@ -193,6 +193,7 @@ impl Cluster {
             isr: vec![NODE],
             partition_epoch: 0,
             state_zxid: 0,
+            recovering: false,
         };
         self.put_led(name, vec![led; partitions as usize], settings);
     }

@@ -107,6 +107,7 @@ async fn unknown_and_foreign_partitions_have_their_codes() {
         isr: vec![7],
         partition_epoch: 0,
         state_zxid: 0,
+        recovering: false,
     };
     node.cluster.put_led("elsewhere", vec![elsewhere], &[]);
     node.cluster.put("__consumer_offsets", 1, &[]);
@@ -214,6 +215,7 @@ fn led(leader: i32, leader_epoch: i32, isr: &[i32], replicas: &[i32]) -> Partiti
         isr: isr.to_vec(),
         partition_epoch: leader_epoch,
         state_zxid: 0,
+        recovering: false,
     }
 }
 
