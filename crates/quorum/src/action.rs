@@ -1,6 +1,8 @@
 //! What the core asks of the shell. Invariant: the actions of a step are carried out in their order, each finished as
 //! its documentation says before the next one starts, and all of them before the next step.
 
+use uuid::Uuid;
+
 use crate::event::{ControlRecord, SnapshotPiece};
 use crate::message::{Peer, RecordRange, Request, Response};
 use crate::{LogOffset, Millis, VoteState};
@@ -109,6 +111,17 @@ pub enum Fatal {
          directory from a backup, or, if other voters exist, empty it and let the node join them again"
     )]
     OnlyCopyDamaged,
+    /// Another process runs under this node's id: the leader hears it, and refuses this one.
+    #[error(
+        "node id {id} is taken by a live replica with another log directory (this one has directory id {directory}); give \
+         this node an id of its own (node.id or myid), or stop the other process if this one is to take its place"
+    )]
+    NodeIdTaken {
+        /// The id.
+        id: i32,
+        /// The directory id of this replica.
+        directory: Uuid,
+    },
     /// Epochs ran out.
     #[error("epoch {0} is the highest that the protocol can carry; no election is possible any more")]
     EpochsExhausted(i32),

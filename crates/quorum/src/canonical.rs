@@ -29,7 +29,9 @@ impl Quorum {
         let mut renamed = Renamed::default();
         self.role_changes = 0;
         self.attempts = 0;
+        self.contact = None;
         self.timer = time(self.timer);
+        self.taken = self.taken.map(|(epoch, since)| (epoch, time(since)));
         self.requests.next = FIRST_NEW_REQUEST;
         self.requests
             .slots

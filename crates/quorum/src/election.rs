@@ -44,6 +44,12 @@ impl Quorum {
         if request.epoch > self.vote.epoch {
             self.enter_epoch(request.epoch, step);
         }
+        if request.pre_vote
+            && self.vote.leader == Some(request.candidate.id)
+            && self.has_live_leader(step.now)
+        {
+            return Err(ErrorCode::DuplicateVoter);
+        }
         let covers = request.last.covers(step.log.end());
         if self.damaged || !covers {
             return Ok(false);
@@ -55,7 +61,7 @@ impl Quorum {
     fn would_vote(&self, step: &Step<'_>) -> bool {
         match &self.role {
             Role::Leader(_) => false,
-            Role::Follower(follower) => !follower.alive || follower.deadline <= step.now,
+            Role::Follower(_) => !self.has_live_leader(step.now),
             _ => true,
         }
     }
@@ -85,6 +91,16 @@ impl Quorum {
         if response.error == ErrorCode::None && response.vote_granted {
             election.granted.insert(id);
         } else {
+            election.rejected.insert(id);
+        }
+    }
+
+    /// A voter whose process is gone gives no vote: without it the others may be too few, and the next election comes
+    /// after a pause and not after a timeout.
+    pub(crate) fn on_voter_refused(&mut self, to: Peer) {
+        if let (Role::Prospective(election) | Role::Candidate(election), Peer::Node(id)) =
+            (&mut self.role, to)
+        {
             election.rejected.insert(id);
         }
     }

@@ -14,6 +14,9 @@ use crate::role::{Role, Unattached};
 use crate::voters::{ReplicaId, VoterSet};
 use crate::{LogOffset, Millis};
 
+/// How many voters can take their turns, one after the other, within an election timeout once the leader is gone.
+const ELECTION_TURNS: u64 = 20;
+
 /// A snapshot on its way from the leader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Download {
@@ -27,6 +30,8 @@ pub(crate) struct Follower {
     pub(crate) deadline: Millis,
     /// The last fetch succeeded, and the leader's host hasn't refused a connection since.
     pub(crate) alive: bool,
+    /// A fetch was tried again at once after a connection broke.
+    pub(crate) retried: bool,
     /// The leader's high watermark, once it told one.
     pub(crate) leader_high_watermark: Option<i64>,
     pub(crate) download: Option<Download>,
@@ -34,7 +39,7 @@ pub(crate) struct Follower {
 
 impl Follower {
     pub(crate) fn new(deadline: Millis) -> Self {
-        Self { deadline, alive: false, leader_high_watermark: None, download: None }
+        Self { deadline, alive: false, retried: false, leader_high_watermark: None, download: None }
     }
 }
 
@@ -213,7 +218,10 @@ impl Quorum {
         match &mut self.role {
             Role::Follower(follower) if of_leader => {
                 follower.alive = true;
+                follower.retried = false;
                 follower.deadline = lives_until;
+                self.contact = Some(step.now);
+                self.taken = None;
                 true
             }
             _ => {
@@ -351,16 +359,45 @@ impl Quorum {
         }
     }
 
-    /// The leader's host refused the connection, so its process is gone: call an election soon instead of waiting for
-    /// the fetch timeout. Pre-vote keeps a leader that others still hear.
-    pub(crate) fn on_leader_refused(&mut self, to: Peer, step: &Step<'_>) {
-        let pause = self.config.retry_backoff_ms + self.jitter(self.config.election_timeout_ms / 20);
+    /// Whether this replica fetches from a leader that answers.
+    pub(crate) fn has_live_leader(&self, now: Millis) -> bool {
+        matches!(&self.role, Role::Follower(follower) if follower.alive && follower.deadline > now)
+    }
+
+    /// The connection to the leader broke: the next one, made at once, tells whether its process is gone.
+    pub(crate) fn on_fetch_lost(&mut self, to: Peer) {
         let of_leader = self.vote.leader.map(Peer::Node) == Some(to);
         if let Role::Follower(follower) = &mut self.role
             && of_leader
+            && follower.alive
+            && !follower.retried
         {
+            follower.retried = true;
+            self.requests.back_off(to, Kind::Fetch, Millis(0));
+        }
+    }
+
+    /// The leader's host refused the connection, so its process is gone: call an election soon instead of waiting for
+    /// the fetch timeout. The voters that notice at the same moment go one after the other, each in its turn; the order
+    /// changes with the epoch. Pre-vote keeps a leader that others still hear.
+    pub(crate) fn on_leader_refused(&mut self, to: Peer, step: &Step<'_>) {
+        if self.vote.leader.map(Peer::Node) != Some(to) {
+            return;
+        }
+        let turn = (self.config.election_timeout_ms / ELECTION_TURNS).max(1);
+        let pause = self.config.retry_backoff_ms + self.turn() * turn + self.jitter(turn / 4);
+        if let Role::Follower(follower) = &mut self.role {
             follower.alive = false;
             follower.deadline = follower.deadline.min(step.now.plus(pause));
         }
+    }
+
+    /// This replica's place among the voters that are left when the leader is gone.
+    fn turn(&self) -> u64 {
+        let left = self.voters().iter().map(|voter| voter.replica.id);
+        let left: Vec<i32> = left.filter(|id| Some(*id) != self.vote.leader).collect();
+        let Some(place) = left.iter().position(|id| *id == self.config.local.id) else { return 0 };
+        let first = usize::try_from(self.vote.epoch).unwrap_or(0);
+        ((place + first) % left.len()) as u64
     }
 }

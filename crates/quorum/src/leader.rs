@@ -84,11 +84,16 @@ impl Leader {
         if !voter.directory.is_nil() {
             return self.replicas.get(&voter).copied().unwrap_or_default();
         }
-        let named = self.replicas.range(voter..=ReplicaId::new(voter.id, Uuid::max()));
+        let named = self.incarnations(voter.id);
         named.map(|(_, progress)| *progress).max_by_key(|progress| progress.last_fetch).unwrap_or_default()
     }
 
-    fn last_heard(&self, voter: ReplicaId) -> Millis {
+    /// Every replica with this node id that has fetched.
+    pub(crate) fn incarnations(&self, id: i32) -> impl Iterator<Item = (&ReplicaId, &Progress)> {
+        self.replicas.range(ReplicaId::of_unknown_directory(id)..=ReplicaId::new(id, Uuid::max()))
+    }
+
+    pub(crate) fn last_heard(&self, voter: ReplicaId) -> Millis {
         self.progress(voter).last_fetch.unwrap_or(self.since).max(self.since)
     }
 }
@@ -142,6 +147,12 @@ impl Quorum {
 
     /// When a majority will have been silent for too long, should nobody fetch any more.
     fn quorum_deadline(&self, leader: &Leader) -> Millis {
+        let limit = self.config.fetch_timeout_ms + self.config.fetch_timeout_ms / 2;
+        self.majority_heard(leader).plus(limit)
+    }
+
+    /// Since when the fetches of a majority are all newer; never, for a single voter.
+    pub(crate) fn majority_heard(&self, leader: &Leader) -> Millis {
         let voters = self.voters();
         let mut heard: Vec<Millis> = voters
             .iter()
@@ -151,8 +162,7 @@ impl Quorum {
             })
             .collect();
         heard.sort_unstable_by(|a, b| b.cmp(a));
-        let limit = self.config.fetch_timeout_ms + self.config.fetch_timeout_ms / 2;
-        heard.get(voters.majority() - 1).map_or(Millis::NEVER, |moment| moment.plus(limit))
+        heard.get(voters.majority() - 1).copied().unwrap_or(Millis::NEVER)
     }
 
     /// When a voter is to be told (again) who leads: at once, and when it has been silent for a while.
@@ -234,20 +244,52 @@ impl Quorum {
     }
 
     fn judge_fetch(&mut self, request: &FetchRequest, now: Millis) -> Result<(), ErrorCode> {
-        self.refuse_unless_leader_of(request.current_leader_epoch)?;
+        self.refuse_unless_leader_of(request.current_leader_epoch)
+            .map_err(|error| self.or_namesake(error, request.replica.id, now))?;
         if request.fetch_offset < 0
             || request.last_fetched_epoch < 0
             || request.last_fetched_epoch > request.current_leader_epoch
             || request.replica.id < 0
-            || request.replica.id == self.config.local.id
+            || request.replica == self.config.local
         {
             return Err(ErrorCode::InvalidRequest);
         }
         self.hear(request.replica, now)
     }
 
-    /// Notes that a replica is alive. Fails when too many are known already.
+    /// A follower that refuses a replica tells it, too, when the leader has its id and lives.
+    fn or_namesake(&self, error: ErrorCode, replica: i32, now: Millis) -> ErrorCode {
+        let of_leader = self.vote.leader == Some(replica) && self.has_live_leader(now);
+        if of_leader && error == ErrorCode::NotLeaderOrFollower { ErrorCode::DuplicateVoter } else { error }
+    }
+
+    /// Whether a replica with the id of `replica` and another directory is alive, or may be. A voter in the incarnation
+    /// that the others know is never turned away.
+    fn has_namesake(&self, replica: ReplicaId, now: Millis) -> bool {
+        let Role::Leader(leader) = &self.role else { return false };
+        if replica.id == self.config.local.id {
+            return replica != self.config.local;
+        }
+        let lives = |moment: Millis| moment.plus(self.config.fetch_timeout_ms) > now;
+        if let Some(voter) = self.voters().get(replica.id).map(|voter| voter.replica)
+            && !voter.directory.is_nil()
+        {
+            if voter == replica {
+                return false;
+            }
+            if lives(leader.last_heard(voter)) {
+                return true;
+            }
+        }
+        let mut incarnations = leader.incarnations(replica.id);
+        incarnations.any(|(other, progress)| *other != replica && progress.last_fetch.is_some_and(lives))
+    }
+
+    /// Notes that a replica is alive. Fails when another one has its id, or when too many are known already.
     fn hear(&mut self, replica: ReplicaId, now: Millis) -> Result<(), ErrorCode> {
+        if self.has_namesake(replica, now) {
+            return Err(ErrorCode::DuplicateVoter);
+        }
         let voters = self.voters.last();
         let Role::Leader(leader) = &mut self.role else { return Err(ErrorCode::NotLeaderOrFollower) };
         if leader.replicas.len() >= MAX_REPLICAS && !leader.replicas.contains_key(&replica) {
@@ -380,7 +422,7 @@ impl Quorum {
         step: &Step<'_>,
     ) -> Result<u64, ErrorCode> {
         self.refuse_unless_leader_of(request.current_leader_epoch)?;
-        if request.replica.id < 0 || request.replica.id == self.config.local.id {
+        if request.replica.id < 0 || request.replica == self.config.local {
             return Err(ErrorCode::InvalidRequest);
         }
         self.hear(request.replica, step.now)?;
@@ -415,10 +457,17 @@ impl Quorum {
     }
 
     pub(crate) fn on_describe(&mut self, correlation: u64, step: &mut Step<'_>) {
+        let response = self.describe(step.log, step.now);
+        step.reply(correlation, Response::DescribeQuorum(response));
+    }
+
+    /// How far every replica is, as a leader sees it; any other replica names the leader that knows. Complete as
+    /// [`Request::DescribeQuorum`] is, which it answers.
+    pub fn describe(&self, log: &dyn LogView, now: Millis) -> DescribeQuorumResponse {
         let leader = self.current_leader();
-        let response = match &self.role {
+        match &self.role {
             Role::Leader(state) => {
-                let (voters, observers) = self.describe_replicas(state, step);
+                let (voters, observers) = self.describe_replicas(state, log, now);
                 let high_watermark = self.told_high_watermark();
                 DescribeQuorumResponse { error: ErrorCode::None, leader, high_watermark, voters, observers }
             }
@@ -429,11 +478,15 @@ impl Quorum {
                 voters: Vec::new(),
                 observers: Vec::new(),
             },
-        };
-        step.reply(correlation, Response::DescribeQuorum(response));
+        }
     }
 
-    fn describe_replicas(&self, leader: &Leader, step: &Step<'_>) -> (Vec<ReplicaState>, Vec<ReplicaState>) {
+    fn describe_replicas(
+        &self,
+        leader: &Leader,
+        log: &dyn LogView,
+        now: Millis,
+    ) -> (Vec<ReplicaState>, Vec<ReplicaState>) {
         let state = |replica: ReplicaId, progress: Progress| ReplicaState {
             replica,
             log_end_offset: progress.end_offset.unwrap_or(-1),
@@ -442,16 +495,16 @@ impl Quorum {
         };
         let own = ReplicaState {
             replica: self.config.local,
-            log_end_offset: step.log.flushed(),
+            log_end_offset: log.flushed(),
             last_fetch: None,
-            last_caught_up: Some(step.now),
+            last_caught_up: Some(now),
         };
         let voters = self.voters().iter().map(|voter| match voter.replica.names(self.config.local) {
             true => own,
             false => state(voter.replica, leader.progress(voter.replica)),
         });
         let observers = leader.replicas.iter().filter(|(replica, progress)| {
-            let fresh = progress.last_fetch.is_some_and(|last| last.plus(OBSERVER_SESSION_MS) > step.now);
+            let fresh = progress.last_fetch.is_some_and(|last| last.plus(OBSERVER_SESSION_MS) > now);
             fresh && !self.voters().contains(**replica)
         });
         (voters.collect(), observers.map(|(replica, progress)| state(*replica, *progress)).collect())
@@ -472,6 +525,7 @@ impl Quorum {
 
     /// Takes leave of everything that waited for this leader.
     pub(crate) fn end_leadership(&mut self, leader: Leader, step: &mut Step<'_>) {
+        self.contact = Some(self.majority_heard(&leader).min(step.now));
         for parked in leader.parked.values() {
             self.reply_fetch_error(parked.correlation, ErrorCode::NotLeaderOrFollower, step);
         }

@@ -12,7 +12,7 @@ use crate::message::{
 use crate::quorum::{Quorum, Step};
 use crate::requests::Kind;
 use crate::role::Role;
-use crate::voters::{Voter, VoterSet};
+use crate::voters::{ReplicaId, Voter, VoterSet};
 
 /// The longest that a change may keep its request waiting.
 const MAX_CHANGE_MS: u64 = 300_000;
@@ -70,10 +70,13 @@ impl Quorum {
             if !self.voters().contains(request.voter) {
                 return Some((ErrorCode::VoterNotFound, "no voter has this id and directory id"));
             }
-            let last = self.voters().len() == 1;
-            last.then_some((
-                ErrorCode::InvalidRequest,
-                "the only voter can't be removed; add another one first",
+            if self.voters().len() == 1 {
+                let message = "the only voter can't be removed; add another one first";
+                return Some((ErrorCode::InvalidRequest, message));
+            }
+            self.is_contested(request.voter, step.now).then_some((
+                ErrorCode::DuplicateVoter,
+                "two live replicas claim this node id; stop the one that is not to have it",
             ))
         });
         if let Some((error, message)) = refusal {
@@ -106,6 +109,16 @@ impl Quorum {
             return self.reply_membership(correlation, Api::Update, ErrorCode::None, "", step);
         }
         self.append_voters(correlation, Api::Update, voters, step);
+    }
+
+    /// Whether a voter lives, and so does another replica with its id: perhaps it is that one that wants it removed, to
+    /// take its place.
+    fn is_contested(&self, voter: ReplicaId, now: Millis) -> bool {
+        let Role::Leader(leader) = &self.role else { return false };
+        let since = now.0.saturating_sub(self.config.fetch_timeout_ms);
+        let lives = leader.last_heard(voter).0 > since;
+        let mut others = leader.incarnations(voter.id).filter(|(other, _)| !voter.names(**other));
+        lives && others.any(|(_, progress)| progress.last_fetch.is_some_and(|moment| moment.0 > since))
     }
 
     /// Why no change of the voters may begin now.

@@ -8,14 +8,17 @@ use crate::event::{Event, Failure, Start};
 use crate::follower::Follower;
 use crate::leader::Leader;
 use crate::log_view::LogView;
-use crate::message::{CurrentLeader, Peer, Request, Response};
+use crate::message::{CurrentLeader, ErrorCode, Peer, Request, Response};
 use crate::requests::{Kind, Requests};
 use crate::role::{Role, RoleName, Unattached};
-use crate::voters::{VoterHistory, VoterSet};
+use crate::voters::{ReplicaId, VoterHistory, VoterSet};
 use crate::{LogOffset, Millis, VoteState};
 
 /// More role changes than one step can need; more of them means that two roles pass the ball for ever.
 const MAX_ROLE_CHANGES_PER_STEP: u32 = 16;
+/// For how many fetch timeouts a replica bears to be told that its id is taken. After one of them a former incarnation
+/// of itself is forgotten; an answer may be on its way for as long as another one.
+const NAMESAKE_TIMEOUTS: u64 = 3;
 
 /// One replica's part in the quorum. See the crate's documentation.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -37,9 +40,24 @@ pub struct Quorum {
     /// Elections since a leader was known; grows the pause between them.
     pub(crate) attempts: u32,
     pub(crate) requests: Requests,
+    /// When a leader could last be reached, this replica's own majority included.
+    pub(crate) contact: Option<Millis>,
+    /// The epoch in which another replica was said to hold this node's id, and when that was said first.
+    pub(crate) taken: Option<(i32, Millis)>,
     told_leader: (Option<i32>, i32),
     pub(crate) timer: Millis,
     pub(crate) role_changes: u32,
+}
+
+/// Whether an answer says that another replica with the asker's id is alive.
+fn tells_of_a_namesake(response: &Response) -> bool {
+    let error = match response {
+        Response::Vote(response) => response.error,
+        Response::Fetch(response) => response.error,
+        Response::FetchSnapshot(response) => response.error,
+        _ => return false,
+    };
+    error == ErrorCode::DuplicateVoter
 }
 
 /// What one step works on.
@@ -97,6 +115,8 @@ impl Quorum {
             halted: false,
             attempts: 0,
             requests: Requests::default(),
+            contact: None,
+            taken: None,
             told_leader: (None, 0),
             timer: Millis::NEVER,
             role_changes: 0,
@@ -168,6 +188,16 @@ impl Quorum {
     /// Whether this replica is one of the voters in effect.
     pub fn is_voter(&self) -> bool {
         self.voters().contains(self.config.local)
+    }
+
+    /// When this replica last was in touch with a leader that leads: for a follower when a fetch was last answered, for
+    /// a leader when a majority, itself included, had last fetched (a single voter is always in touch). Stays as it was
+    /// when the leader is lost; `None` until there was one. What a client is told rests on nothing newer.
+    pub fn last_contact(&self, now: Millis) -> Option<Millis> {
+        match &self.role {
+            Role::Leader(leader) => Some(self.majority_heard(leader).min(now)),
+            _ => self.contact,
+        }
     }
 
     /// When the next `Event::Tick` is due.
@@ -249,6 +279,9 @@ impl Quorum {
             | Response::RemoveVoter(response)
             | Response::UpdateVoter(response) => response.leader,
         };
+        if tells_of_a_namesake(&response) && self.is_replaced(leader.epoch, step) {
+            return;
+        }
         if self.learn(leader, step) {
             return;
         }
@@ -275,10 +308,29 @@ impl Quorum {
         self.requests.back_off(to, kind, step.now.plus(self.config.retry_backoff_ms));
         match (kind, failure) {
             (Kind::Fetch, Failure::Refused) => self.on_leader_refused(to, step),
+            (Kind::Fetch, Failure::Lost) => self.on_fetch_lost(to),
+            (Kind::Vote, Failure::Refused) => self.on_voter_refused(to),
             (Kind::BeginEpoch, Failure::Lost) => self.on_begin_epoch_lost(to),
             (Kind::EndEpoch, Failure::Refused) => self.on_end_epoch_answered(to),
             _ => {}
         }
+    }
+
+    /// Another replica is said to have this node's id. That passes when it is this node's own former incarnation, whose
+    /// last fetch the leader still remembers, or whose leadership a follower does; if it doesn't, that other one lives.
+    /// Returns whether this replica has stopped for it.
+    fn is_replaced(&mut self, epoch: i32, step: &mut Step<'_>) -> bool {
+        let patience = self.config.fetch_timeout_ms.saturating_mul(NAMESAKE_TIMEOUTS);
+        match self.taken {
+            Some((known, since)) if known == epoch => {
+                if since.plus(patience) <= step.now {
+                    let ReplicaId { id, directory } = self.config.local;
+                    self.halt(Fatal::NodeIdTaken { id, directory }, step);
+                }
+            }
+            _ => self.taken = Some((epoch, step.now)),
+        }
+        self.halted
     }
 
     /// Takes up what a response says about the epoch and its leader. Returns whether that changed this replica's role,

@@ -1,8 +1,10 @@
 //! The tests of the core from outside: stories that can be read, and a simulated network with many seeds.
 
 mod cluster;
+mod failover;
 mod follower;
 mod log;
+mod namesakes;
 mod nonsense;
 mod oracle;
 mod random;

@@ -10,11 +10,11 @@ use uuid::Uuid;
 use crate::cluster::Cluster;
 use crate::log::Payload;
 
-fn replica(id: i32) -> ReplicaId {
+pub(crate) fn replica(id: i32) -> ReplicaId {
     ReplicaId::new(id, Uuid::from_u128(id as u128 + 100))
 }
 
-fn voter(id: i32) -> Voter {
+pub(crate) fn voter(id: i32) -> Voter {
     Voter { replica: replica(id), endpoints: Vec::new() }
 }
 
@@ -29,14 +29,14 @@ fn cluster(voters: i32, nodes: i32) -> Cluster {
 }
 
 /// A cluster with a leader whom everyone follows and whose epoch is committed everywhere.
-fn settled(voters: i32, nodes: i32) -> (Cluster, i32) {
+pub(crate) fn settled(voters: i32, nodes: i32) -> (Cluster, i32) {
     let mut cluster = cluster(voters, nodes);
     settle(&mut cluster);
     let leader = cluster.leader().expect("somebody leads");
     (cluster, leader)
 }
 
-fn settle(cluster: &mut Cluster) {
+pub(crate) fn settle(cluster: &mut Cluster) {
     cluster.run_until_holds(20_000, "a leader whom everyone follows", |cluster| {
         let leader = cluster.leader();
         let running = || cluster.nodes.values().filter_map(|node| node.quorum.as_ref());
@@ -51,15 +51,15 @@ fn settle(cluster: &mut Cluster) {
     });
 }
 
-fn quorum(cluster: &Cluster, id: i32) -> &quorum::Quorum {
+pub(crate) fn quorum(cluster: &Cluster, id: i32) -> &quorum::Quorum {
     cluster.node(id).quorum.as_ref().expect("the node runs")
 }
 
-fn epoch(cluster: &Cluster) -> i32 {
+pub(crate) fn epoch(cluster: &Cluster) -> i32 {
     cluster.leader().map_or(0, |leader| quorum(cluster, leader).epoch())
 }
 
-fn others(cluster: &Cluster, id: i32) -> Vec<i32> {
+pub(crate) fn others(cluster: &Cluster, id: i32) -> Vec<i32> {
     cluster.nodes.keys().copied().filter(|other| *other != id).collect()
 }
 
@@ -70,11 +70,11 @@ fn isolate(cluster: &mut Cluster, id: i32) {
     }
 }
 
-fn last_answer(cluster: &Cluster) -> Response {
+pub(crate) fn last_answer(cluster: &Cluster) -> Response {
     cluster.operator_answers.last().cloned().expect("the request was answered")
 }
 
-fn membership_error(cluster: &Cluster) -> ErrorCode {
+pub(crate) fn membership_error(cluster: &Cluster) -> ErrorCode {
     match last_answer(cluster) {
         Response::AddVoter(answer) | Response::RemoveVoter(answer) | Response::UpdateVoter(answer) => {
             answer.error
