@@ -16,6 +16,7 @@ mod error;
 mod error_code;
 mod field;
 mod frame;
+mod frames;
 mod header;
 pub mod messages;
 mod records;
@@ -38,6 +39,7 @@ pub use frame::{
     decode_prefixed, decode_request, decode_response, encode_body, encode_prefixed, encode_request,
     encode_response, read_request,
 };
+pub use frames::{BadSize, Frames};
 pub use header::RequestHeader;
 pub use records::Records;
 pub use table::Message;

@@ -5,9 +5,8 @@
 use crate::api::{self, Answer, BadRequest, Call, Inbound};
 use crate::budget::{RequestShare, ResponseShare};
 use crate::door::Door;
-use crate::frames::{BadSize, Frames};
 use bytes::{Buf, Bytes};
-use kafka_wire::EncodeError;
+use kafka_wire::{BadSize, EncodeError, Frames};
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -19,6 +18,8 @@ use tokio::sync::watch;
 
 /// How long a request may take to arrive after its first byte. Clients themselves give up after 30 (Java) or 60 seconds (librdkafka).
 const ARRIVAL_PATIENCE: Duration = Duration::from_secs(120);
+/// Up to this size a request gets its whole memory at once, so that its bytes are never moved. Producers' batches are rarely larger.
+const UPFRONT_BYTES: usize = 2 << 20;
 /// How many pieces of a response one system call takes.
 const WRITE_SLICES: usize = 64;
 
@@ -36,7 +37,7 @@ pub(crate) struct Peer {
 /// Why the door closes a connection.
 #[derive(Debug, thiserror::Error)]
 enum Fault {
-    #[error(transparent)]
+    #[error("{0} (socket.request.max.bytes)")]
     Size(#[from] BadSize),
     #[error(transparent)]
     Request(#[from] BadRequest),
@@ -60,7 +61,7 @@ pub(crate) async fn run(door: Arc<Door>, stream: TcpStream, remote: SocketAddr, 
         principal: Arc::from("User:ANONYMOUS"),
     };
     let stopping = door.stopping();
-    let mut connection = Connection { frames: Frames::new(max), door, stream, peer, stopping };
+    let mut connection = Connection { frames: Frames::new(max, UPFRONT_BYTES), door, stream, peer, stopping };
     if let Err(fault) = connection.serve().await {
         connection.report(&fault);
     }

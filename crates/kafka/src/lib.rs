@@ -1,6 +1,6 @@
 //! Door 9092: frames, versions and one file per Kafka API.
 //!
-//! The way of a request: `door` admits the connection, `connection` reads a frame (`frames`, within `budget`), `api` decodes it and
+//! The way of a request: `door` admits the connection, `connection` reads a frame (within `budget`), `api` decodes it and
 //! hands it to the handler of its API, which translates it for `broker` or `controller` and their answer back; `connection`
 //! writes the response as it was encoded, records in place.
 //!
@@ -10,7 +10,6 @@ mod budget;
 mod connection;
 mod door;
 mod errors;
-mod frames;
 mod limits;
 
 pub use door::{BindError, BoundListener, DoorStats, Node, RunningDoor, bind, serve};

@@ -3,12 +3,18 @@
 //! This room carries requests and knows nothing of what they mean. Invariants: calls of one lane to one address are written in the
 //! order in which they were made and answered in that order, as on any Kafka connection; lanes don't wait for each other;
 //! whatever waits is bounded by a named limit; a call ends exactly once, with a response or with a reason.
+mod connection;
+mod lane;
+mod tcp;
+
 use kafka_wire::{Request, Response};
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
+
+pub use tcp::{BYTES_MAX, CALLS_MAX, IDLE_MAX, RESPONSE_BYTES_MAX, TIMEOUT_MAX, Tcp, TcpOptions};
 
 /// Where a node listens for the Kafka protocol.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

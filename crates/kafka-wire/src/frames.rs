@@ -1,7 +1,7 @@
 //! Cuts the byte stream of a connection into frames: a four-byte big-endian size, then that many bytes.
 //!
 //! Invariants: a size is judged before anything is allocated for it; memory grows with the bytes that have arrived, not with the size
-//! that was claimed, beyond [`UPFRONT_BYTES`]; each frame has memory of its own, so that whoever keeps a piece of it keeps no
+//! that was claimed, beyond what the owner gives up front; each frame has memory of its own, so that whoever keeps a piece of it keeps no
 //! other frame alive; an idle connection holds no buffer.
 use bytes::buf::Limit;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -9,30 +9,29 @@ use std::io;
 
 /// How much is asked of the socket at once while no large frame is under way.
 const CHUNK_BYTES: usize = 8 * 1024;
-/// Up to this size a frame gets its whole memory at once, so that its bytes are never moved. Producers' batches are rarely larger.
-const UPFRONT_BYTES: usize = 2 << 20;
 /// The size in front of each frame.
 const PREFIX_BYTES: usize = 4;
 
-/// A size that no request may have.
+/// A size that no frame may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a request of {size} bytes was announced, allowed are 0 to {max} (socket.request.max.bytes)")]
-pub(crate) struct BadSize {
+#[error("a frame of {size} bytes was announced, allowed are 0 to {max}")]
+pub struct BadSize {
     /// The size as sent.
-    pub(crate) size: i32,
-    /// The configured limit.
-    pub(crate) max: usize,
+    pub size: i32,
+    /// The limit.
+    pub max: usize,
 }
 
 /// The inbound half of a connection.
 #[derive(Debug)]
-pub(crate) struct Frames {
+pub struct Frames {
     /// Bytes that arrived and belong to no frame yet.
     chunk: BytesMut,
     /// The frame whose size is known and whose end has not arrived.
     partial: Option<Partial>,
-    /// `socket.request.max.bytes`
     max: usize,
+    /// Up to this size a frame gets its whole memory at once, so that its bytes are never moved.
+    upfront: usize,
 }
 
 #[derive(Debug)]
@@ -42,13 +41,17 @@ struct Partial {
 }
 
 impl Frames {
-    /// No bytes yet; frames may have up to `max` bytes.
-    pub(crate) fn new(max: usize) -> Frames {
-        Frames { chunk: BytesMut::new(), partial: None, max }
+    /// No bytes yet; frames may have up to `max` bytes. A frame of up to `upfront` bytes gets its whole memory as soon as its size is
+    /// known, a larger one as its bytes arrive.
+    pub fn new(max: usize, upfront: usize) -> Frames {
+        Frames { chunk: BytesMut::new(), partial: None, max, upfront }
     }
 
     /// The next whole frame, without its size; `None` if it has not arrived in full.
-    pub(crate) fn next_frame(&mut self) -> Result<Option<Bytes>, BadSize> {
+    ///
+    /// # Errors
+    /// The size that was announced is no size that a frame may have. Nothing after it can be read.
+    pub fn next_frame(&mut self) -> Result<Option<Bytes>, BadSize> {
         if let Some(partial) = self.partial.take_if(|partial| partial.bytes.len() == partial.size) {
             return Ok(Some(partial.bytes.freeze()));
         }
@@ -66,7 +69,7 @@ impl Frames {
             self.release_if_empty();
             return Ok(Some(frame));
         }
-        let mut bytes = BytesMut::with_capacity(size.min(UPFRONT_BYTES));
+        let mut bytes = BytesMut::with_capacity(size.min(self.upfront));
         bytes.extend_from_slice(&self.chunk);
         self.chunk = BytesMut::new();
         self.partial = Some(Partial { bytes, size });
@@ -74,22 +77,25 @@ impl Frames {
     }
 
     /// The size of the frame whose end has not arrived; `None` between frames.
-    pub(crate) fn partial_size(&self) -> Option<usize> {
+    pub fn partial_size(&self) -> Option<usize> {
         self.partial.as_ref().map(|partial| partial.size)
     }
 
     /// Whether nothing of a next frame has arrived.
-    pub(crate) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.partial.is_none() && self.chunk.is_empty()
     }
 
     /// Whether reading ahead has to stop until the frames that arrived are taken.
-    pub(crate) fn is_full(&self) -> bool {
+    pub fn is_full(&self) -> bool {
         self.partial.is_some() || self.chunk.len() >= CHUNK_BYTES
     }
 
     /// Lets `read` put more bytes behind those that arrived. It answers how many; 0 is the stream's end.
-    pub(crate) fn fill(
+    ///
+    /// # Errors
+    /// Those of `read`.
+    pub fn fill(
         &mut self,
         read: impl FnOnce(&mut Limit<&mut BytesMut>) -> io::Result<usize>,
     ) -> io::Result<usize> {
@@ -124,8 +130,10 @@ impl Frames {
 mod tests {
     use super::*;
 
+    const UPFRONT_BYTES: usize = 2 << 20;
+
     fn frames(bytes: &[u8]) -> Frames {
-        let mut frames = Frames::new(10_000_000);
+        let mut frames = Frames::new(10_000_000, UPFRONT_BYTES);
         feed(&mut frames, bytes);
         frames
     }
@@ -146,7 +154,7 @@ mod tests {
         let stream: Vec<u8> =
             [5, 0, 3].iter().flat_map(|size| framed(&vec![*size; *size as usize])).collect();
         for step in 1..stream.len() {
-            let mut frames = Frames::new(10);
+            let mut frames = Frames::new(10, UPFRONT_BYTES);
             let mut seen = Vec::new();
             for piece in stream.chunks(step) {
                 let mut rest = piece;
