@@ -147,6 +147,10 @@ impl Quorum {
             // The timer has gone off, so it must be set again even for the same moment.
             self.timer = Millis::NEVER;
         }
+        // First of all, so that a process that was stopped doesn't take old news for new ones when it goes on.
+        for (peer, kind) in self.requests.expire(now) {
+            self.on_failure(peer, kind, Failure::Lost, &mut step);
+        }
         self.handle(event, &mut step);
         self.finish(&mut step);
         step.actions
@@ -368,9 +372,6 @@ impl Quorum {
 
     /// Lets the clock and the events just taken have their effect, then tells what changed.
     fn finish(&mut self, step: &mut Step<'_>) {
-        for (peer, kind) in self.requests.expire(step.now) {
-            self.on_failure(peer, kind, Failure::Lost, step);
-        }
         while !self.halted {
             let before = self.role_changes;
             self.poll(step);
