@@ -682,10 +682,17 @@ impl Cluster {
         }
     }
 
-    /// Whether the voters can bear that one of them loses its promises now: all logs hold the same set of them, so
-    /// that no change is under way, it is large enough, and nobody else has lost any that wasn't replaced or repaired.
+    /// Whether the voters can bear that one of them loses its promises now: all logs hold the same set of them,
+    /// committed, so that no change is under way and none of them forgets it, it is large enough, and nobody else has
+    /// lost any that wasn't replaced or repaired.
     pub(crate) fn can_lose_one(&self) -> bool {
-        let mut sets = self.nodes.values().map(|node| node.log.voters().pop().map(|(_, set)| set));
+        let committed_set = |node: &Node| {
+            let (offset, set) = node.log.voters().pop()?;
+            let place = offset as usize;
+            let committed = self.oracle.committed.get(place);
+            (committed.is_some() && committed == node.log.entries.get(place)).then_some(set)
+        };
+        let mut sets = self.nodes.values().map(committed_set);
         let Some(Some(set)) = sets.next() else { return false };
         let known =
             set.iter().all(|voter| !voter.replica.directory.is_nil() && !self.wiped.contains(&voter.replica));
