@@ -3,9 +3,10 @@ use crate::ErrorCode;
 use crate::fetch::{FetchLimits, FetchSessions, fetch};
 use crate::groups::{Groups, OFFSETS_TOPIC};
 use crate::internal_topics::{InternalTopics, is_closed_to_producers};
-use crate::partition::Partition;
+use crate::partition::{Appended, Partition, Reader};
 use crate::partitions::{Change, Partitions, log_config};
 use crate::producer_ids::{InitProducerId, ProducerIdBlocks, ProducerIdentity, ProducerIds};
+use crate::replication::{Fetchers, InSyncReplicas, Neighbours, carry_proposals, watch_lag};
 use crate::requests::{
     Acks, DeleteRecords, DeletedRecords, EpochEnd, EpochEndRequest, FetchReply, FetchRequest, Isolation,
     ListOffset, ListedOffset, LogDirDescription, ProducePartition, ProduceRequest, ProducedPartition,
@@ -19,6 +20,7 @@ use controller::config::TopicConfig;
 use controller::view::ClusterView;
 use log::{LogDir, LogError, TailBudget};
 use parking_lot::Mutex;
+use peers::Peers;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,6 +48,10 @@ pub struct BrokerOptions {
     pub internal_topics: Arc<dyn InternalTopics>,
     /// Where producer ids come from.
     pub producer_ids: Arc<dyn ProducerIdBlocks>,
+    /// How other brokers are reached; none for a node that follows nobody.
+    pub peers: Option<Peers>,
+    /// Who keeps the in-sync replicas; none for a node whose partitions have no other replicas.
+    pub in_sync_replicas: Option<Arc<dyn InSyncReplicas>>,
 }
 
 /// Why a broker cannot start.
@@ -66,6 +72,7 @@ pub struct Broker {
     sessions: FetchSessions,
     groups: Arc<Groups>,
     producer_ids: ProducerIds,
+    fetchers: Option<Fetchers>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -84,6 +91,8 @@ impl Broker {
             znodes,
             internal_topics,
             producer_ids,
+            peers,
+            in_sync_replicas,
         } = options;
         let loaded = views.wait_for(|view| !view.cluster_id.is_empty()).await;
         let view = loaded.map_err(|_| StartError::NoView)?.clone();
@@ -94,7 +103,10 @@ impl Broker {
             config.cleanup = log::CleanupPolicy { delete: false, compact: true };
             Znodes::new(feed, node_id, config)
         });
-        let partitions = Arc::new(Partitions::new(world.clone(), node_id, log_dirs, tail, znodes.clone())?);
+        let neighbours = Neighbours::new(node_id, world.clock.clone());
+        let fetchers = peers.map(|peers| Fetchers::new(neighbours.clone(), peers));
+        let partitions = Partitions::new(world.clone(), neighbours, log_dirs, tail, znodes.clone())?;
+        let partitions = Arc::new(partitions);
         let groups = Groups::new(world.clone(), partitions.clone(), internal_topics);
         let slots = usize::try_from(view.broker_config.network.fetch_session_slots_max).unwrap_or(0);
         let broker = Arc::new(Broker {
@@ -103,6 +115,7 @@ impl Broker {
             sessions: FetchSessions::new(slots),
             groups,
             producer_ids: ProducerIds::new(producer_ids),
+            fetchers,
             tasks: Mutex::new(Vec::new()),
         });
         broker.follow(view, true).await;
@@ -112,6 +125,10 @@ impl Broker {
             tokio::spawn(broker.partitions.clone().keep_up()),
             tokio::spawn(broker.groups.clone().expire_offsets()),
         ];
+        if let Some(keeper) = in_sync_replicas {
+            tasks.push(tokio::spawn(carry_proposals(broker.partitions.clone(), keeper)));
+            tasks.push(tokio::spawn(watch_lag(broker.partitions.clone())));
+        }
         tasks.extend(znodes.map(|znodes| tokio::spawn(znodes.run())));
         *broker.tasks.lock() = tasks;
         Ok(broker)
@@ -145,6 +162,11 @@ impl Broker {
                 }
                 Change::Resigned { topic, index } if &*topic == OFFSETS_TOPIC => self.groups.resign(index),
                 Change::TopicGone(topic) => gone.push(topic),
+                Change::Moved(partition) => {
+                    if let Some(fetchers) = &self.fetchers {
+                        fetchers.place(&partition);
+                    }
+                }
                 Change::Leads(_) | Change::Resigned { .. } => {}
             }
         }
@@ -158,9 +180,18 @@ impl Broker {
         }
     }
 
+    /// Copies nothing from other brokers any more, so that none of them takes this one into its in-sync replicas again: the step
+    /// of a controlled shutdown behind the one that moves leaderships away.
+    pub fn stop_replicating(&self) {
+        if let Some(fetchers) = &self.fetchers {
+            fetchers.stop();
+        }
+    }
+
     /// Stops all work, closes all logs and writes the checkpoints. The folders returned were closed without a failure: mark
     /// them clean once nobody else writes into them.
     pub async fn shutdown(&self) -> Vec<Arc<LogDir>> {
+        self.stop_replicating();
         let tasks = std::mem::take(&mut *self.tasks.lock());
         for task in tasks {
             task.abort();
@@ -225,8 +256,13 @@ impl Broker {
                         Err(_) => ProducedPartition::refused(ErrorCode::REQUEST_TIMED_OUT, None),
                     }
                 }
-                Ok(Source::Partition(source)) => self.append(&source, partition, &request, |last_offset| {
-                    uncommitted.push((replies.len(), source.clone(), last_offset));
+                Ok(Source::Partition(source)) => self.append(&source, partition, &request, |appended| {
+                    uncommitted.push(Uncommitted {
+                        reply: replies.len(),
+                        partition: source.clone(),
+                        last_offset: appended.last_offset,
+                        leader_epoch: appended.leader_epoch,
+                    });
                 }),
             };
             replies.push(reply);
@@ -252,7 +288,7 @@ impl Broker {
         source: &Arc<Partition>,
         partition: &ProducePartition,
         request: &ProduceRequest,
-        note_uncommitted: impl FnOnce(i64),
+        note_uncommitted: impl FnOnce(&Appended),
     ) -> ProducedPartition {
         let now = self.world.clock.wall_ms();
         match source.produce(&partition.records, request.acks, request.allows_zstd, now) {
@@ -265,10 +301,10 @@ impl Broker {
                     ..ProducedPartition::refused(ErrorCode::NONE, None)
                 };
                 if request.acks == Acks::All {
-                    match source.commit_outcome(appended.last_offset) {
+                    match source.commit_outcome(appended.last_offset, appended.leader_epoch) {
                         Some(Ok(())) => {}
                         Some(Err(error)) => reply = ProducedPartition::refused(error, None),
-                        None => note_uncommitted(appended.last_offset),
+                        None => note_uncommitted(&appended),
                     }
                 }
                 reply
@@ -284,19 +320,31 @@ impl Broker {
             Err(error) => return FetchReply { error, session_id: 0, partitions: Vec::new() },
         };
         let bytes = |count: i32| count.max(0).unsigned_abs() as usize;
-        let max_bytes =
-            bytes(request.max_bytes.min(self.partitions.view().broker_config.network.fetch_max_bytes));
+        let most = match request.replica {
+            // A replica asks for what its own settings allow.
+            Some(_) => i32::MAX,
+            None => self.partitions.view().broker_config.network.fetch_max_bytes,
+        };
+        let max_bytes = bytes(request.max_bytes.min(most));
         let limits = FetchLimits {
             max_wait: Duration::from_millis(u64::from(request.max_wait_ms.max(0).unsigned_abs())),
             min_bytes: bytes(request.min_bytes).min(max_bytes),
             max_bytes,
-            isolation: request.isolation,
+            reader: match request.replica {
+                Some(replica) => Reader::Replica(replica),
+                None => Reader::Consumer {
+                    isolation: request.isolation,
+                    allows_follower: request.allows_follower,
+                    rack: request.rack_id.clone(),
+                },
+            },
             allows_zstd: request.allows_zstd,
         };
         let resolve = |partition: &crate::requests::FetchPartition| {
             self.partitions.source(&partition.topic, partition.partition)
         };
-        let fetched = fetch(resolve, &wanted, limits).await;
+        let superseded = context.superseded();
+        let fetched = fetch(resolve, wanted.clone(), limits, superseded).await;
         let now = self.world.clock.monotonic_ms();
         self.sessions.close(context, wanted, fetched, now, || self.world.random.u64() as i32)
     }
@@ -337,29 +385,50 @@ impl Broker {
             .collect()
     }
 
-    /// Removes records from the beginning of partitions.
-    pub async fn delete_records(self: &Arc<Self>, wanted: Vec<DeleteRecords>) -> Vec<DeletedRecords> {
+    /// Removes records from the beginning of partitions, and waits until all live replicas have done so, no longer than
+    /// `timeout_ms`.
+    pub async fn delete_records(
+        self: &Arc<Self>,
+        wanted: Vec<DeleteRecords>,
+        timeout_ms: i32,
+    ) -> Vec<DeletedRecords> {
         let count = wanted.len();
         let broker = self.clone();
         let delete = move || wanted.iter().map(|one| broker.delete_records_of(one)).collect();
-        self.world.workers.blocking(delete).await.unwrap_or_else(|error| {
+        let deleted: Vec<_> = self.world.workers.blocking(delete).await.unwrap_or_else(|error| {
             tracing::error!(%error, "deleting records failed");
-            vec![DeletedRecords { error: ErrorCode::UNKNOWN_SERVER_ERROR, low_watermark: -1 }; count]
-        })
+            (0..count).map(|_| Err(ErrorCode::UNKNOWN_SERVER_ERROR)).collect()
+        });
+        let timeout = Duration::from_millis(u64::from(timeout_ms.max(0).unsigned_abs()));
+        let deadline = tokio::time::Instant::now() + timeout;
+        let mut replies = Vec::with_capacity(count);
+        for deletion in deleted {
+            let outcome = match deletion {
+                Ok(deletion) => match tokio::time::timeout_at(deadline, deletion.completed()).await {
+                    Ok(outcome) => outcome,
+                    Err(_) => Err(ErrorCode::REQUEST_TIMED_OUT),
+                },
+                Err(error) => Err(error),
+            };
+            replies.push(match outcome {
+                Ok(low_watermark) => DeletedRecords { error: ErrorCode::NONE, low_watermark },
+                Err(error) => DeletedRecords { error, low_watermark: -1 },
+            });
+        }
+        replies
     }
 
-    fn delete_records_of(&self, wanted: &DeleteRecords) -> DeletedRecords {
-        let deleted = self.named_source(&wanted.topic, wanted.partition).and_then(|source| match source {
+    fn delete_records_of(&self, wanted: &DeleteRecords) -> Result<Deletion, ErrorCode> {
+        match self.named_source(&wanted.topic, wanted.partition)? {
             Source::Partition(partition) if is_closed_to_producers(partition.topic()) => {
                 Err(ErrorCode::INVALID_TOPIC_EXCEPTION)
             }
-            Source::Partition(partition) => partition.delete_records(wanted.offset),
+            Source::Partition(partition) => {
+                let offset = partition.delete_records(wanted.offset)?;
+                Ok(Deletion { partition, offset })
+            }
             // The znode log shortens itself by its snapshots.
             Source::Znodes(_) => Err(ErrorCode::POLICY_VIOLATION),
-        });
-        match deleted {
-            Ok(low_watermark) => DeletedRecords { error: ErrorCode::NONE, low_watermark },
-            Err(error) => DeletedRecords { error, low_watermark: -1 },
         }
     }
 
@@ -386,28 +455,58 @@ impl Broker {
     }
 }
 
+/// Records that were deleted here and perhaps not yet at the followers.
+struct Deletion {
+    partition: Arc<Partition>,
+    offset: i64,
+}
+
+impl Deletion {
+    /// Waits until all live replicas have deleted the records; the smallest start of their logs.
+    async fn completed(&self) -> Result<i64, ErrorCode> {
+        let waiter = Waiter::new();
+        let outcome = loop {
+            let mark = self.partition.waiters().mark();
+            match self.partition.low_watermark() {
+                Ok(low_watermark) if low_watermark < self.offset => {}
+                outcome => break outcome,
+            }
+            self.partition.waiters().register(&waiter, 0, mark);
+            waiter.woken().await;
+        };
+        self.partition.waiters().deregister(&waiter);
+        outcome
+    }
+}
+
+/// Appended records that wait for their commit.
+struct Uncommitted {
+    /// Whose reply waits.
+    reply: usize,
+    partition: Arc<Partition>,
+    last_offset: i64,
+    leader_epoch: i32,
+}
+
 /// Waits until appended records are committed, and puts failures into the replies.
 async fn wait_for_commits(
     replies: &mut [ProducedPartition],
-    mut uncommitted: Vec<(usize, Arc<Partition>, i64)>,
+    mut uncommitted: Vec<Uncommitted>,
     timeout: Duration,
 ) {
     let waiter = Waiter::new();
     let wait = async {
         loop {
-            let marks: Vec<_> =
-                uncommitted.iter().map(|(_, partition, _)| partition.waiters().mark()).collect();
-            let mut marks = marks.into_iter();
-            uncommitted.retain(|(reply, partition, last_offset)| {
-                let mark = marks.next().unwrap_or_default();
-                match partition.commit_outcome(*last_offset) {
+            uncommitted.retain(|one| {
+                let mark = one.partition.waiters().mark();
+                match one.partition.commit_outcome(one.last_offset, one.leader_epoch) {
                     Some(Ok(())) => false,
                     Some(Err(error)) => {
-                        replies[*reply] = ProducedPartition::refused(error, None);
+                        replies[one.reply] = ProducedPartition::refused(error, None);
                         false
                     }
                     None => {
-                        partition.waiters().register(&waiter, *reply, mark);
+                        one.partition.waiters().register(&waiter, one.reply, mark);
                         true
                     }
                 }
@@ -419,7 +518,7 @@ async fn wait_for_commits(
         }
     };
     let in_time = tokio::time::timeout(timeout, wait).await;
-    for (reply, partition, _) in uncommitted {
+    for Uncommitted { reply, partition, .. } in uncommitted {
         partition.waiters().deregister(&waiter);
         if in_time.is_err() {
             replies[reply] = ProducedPartition::refused(ErrorCode::REQUEST_TIMED_OUT, None);

@@ -1,4 +1,4 @@
-//! Partitions, delayed fetches, producer ids and group coordination: Kafka's broker without its sockets.
+//! Partitions and their replication, delayed fetches, producer ids and group coordination: Kafka's broker without its sockets.
 //!
 //! The door `kafka` calls a [`Broker`] with requests in domain terms and gets replies in the same; versions, frames and
 //! authorization are the door's. Nothing here knows znode paths: what exists comes from the controller's view, and the
@@ -7,9 +7,11 @@ mod broker;
 mod fetch;
 pub mod groups;
 mod internal_topics;
+pub mod mutants;
 mod partition;
 mod partitions;
 mod producer_ids;
+mod replication;
 mod requests;
 mod source;
 mod suppliers;
@@ -22,8 +24,9 @@ pub use broker::{Broker, BrokerOptions, StartError};
 pub use internal_topics::{Created, InternalTopics, NewTopic};
 pub use kafka_wire::{ErrorCode, Records};
 pub use producer_ids::{InitProducerId, ProducerIdBlock, ProducerIdBlocks, ProducerIdentity};
+pub use replication::{AlteredIsr, InSyncReplicas};
 pub use requests::{
     Acks, DeleteRecords, DeletedRecords, EpochEnd, EpochEndRequest, FetchPartition, FetchReply, FetchRequest,
     FetchedPartition, Isolation, ListOffset, ListedOffset, LogDirDescription, ProducePartition,
-    ProduceRequest, ProducedPartition, ReplicaSize, TopicKey,
+    ProduceRequest, ProducedPartition, Replica, ReplicaSize, TopicKey,
 };

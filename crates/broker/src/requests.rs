@@ -119,6 +119,12 @@ pub struct FetchRequest {
     pub isolation: Isolation,
     /// Whether the request's version knows zstd (10 on).
     pub allows_zstd: bool,
+    /// Whether the request's version may be answered by a follower (11 on, KIP-392).
+    pub allows_follower: bool,
+    /// Where the consumer is; empty if it does not say.
+    pub rack_id: Arc<str>,
+    /// The broker that replicates with this fetch; none for a consumer. Who may pose as one is the door's to check.
+    pub replica: Option<Replica>,
     /// The fetch session; 0 for none.
     pub session_id: i32,
     /// The epoch within the session: -1 for none or its end, 0 for a new one.
@@ -129,6 +135,15 @@ pub struct FetchRequest {
     pub partitions: Vec<FetchPartition>,
     /// What the session is to fetch no more.
     pub forgotten: Vec<(TopicKey, i32)>,
+}
+
+/// A broker that fetches to replicate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Replica {
+    /// Its id.
+    pub id: i32,
+    /// The epoch of its registration; -1 if the request names none.
+    pub epoch: i64,
 }
 
 /// One partition of a fetch request.
@@ -176,13 +191,16 @@ pub struct FetchedPartition {
     pub last_stable_offset: i64,
     /// The log's start offset; -1 in an error.
     pub log_start_offset: i64,
-    /// Where the client's log parts from the leader's: epoch and end offset.
+    /// Where the client's log parts from the leader's: epoch and end offset. To a replica that is out of range it says the newest
+    /// epoch and the end of the leader's log, beside its start and high watermark.
     pub diverging: Option<(i32, i64)>,
     /// The aborted producer transactions among the records (producer id, first offset): a list for read_committed, none
     /// for read_uncommitted.
     pub aborted: Option<Vec<(i64, i64)>>,
     /// With NOT_LEADER_OR_FOLLOWER or FENCED_LEADER_EPOCH: who leads now (node, leader epoch), if known.
     pub current_leader: Option<(i32, i32)>,
+    /// The replica that the consumer should fetch from instead (KIP-392); -1 for none.
+    pub preferred_read_replica: i32,
     /// The batches.
     pub records: Records,
 }

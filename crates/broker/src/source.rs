@@ -1,7 +1,7 @@
 //! Where records come from: a partition of this node, or the znode log.
 use crate::ErrorCode;
 use crate::fetch::FetchLimits;
-use crate::partition::{Partition, PartitionRead};
+use crate::partition::{Partition, PartitionRead, Reader};
 use crate::requests::{EpochEnd, FetchPartition, Isolation, ListedOffset};
 use crate::waiters::Waiters;
 use crate::znodes::Znodes;
@@ -16,9 +16,10 @@ pub(crate) enum Source {
 }
 
 impl Source {
-    pub(crate) fn waiters(&self) -> &Waiters {
+    /// Who waits for what `reader` reads.
+    pub(crate) fn waiters(&self, reader: &Reader) -> &Waiters {
         match self {
-            Source::Partition(partition) => partition.waiters(),
+            Source::Partition(partition) => partition.waiters_of(reader),
             Source::Znodes(znodes) => znodes.waiters(),
         }
     }
@@ -37,6 +38,7 @@ impl Source {
         limits: &FetchLimits,
         max_bytes: usize,
         at_least_one: bool,
+        fresh: bool,
     ) -> Result<PartitionRead, ErrorCode> {
         match self {
             Source::Partition(partition) => {
@@ -45,7 +47,7 @@ impl Source {
                 if zstd && !limits.allows_zstd {
                     return Err(ErrorCode::UNSUPPORTED_COMPRESSION_TYPE);
                 }
-                partition.read(request, limits.isolation, max_bytes, at_least_one)
+                partition.read(request, &limits.reader, max_bytes, at_least_one, fresh)
             }
             Source::Znodes(znodes) => znodes.read(request, max_bytes, at_least_one),
         }

@@ -1,11 +1,12 @@
-//! The rooms below as the broker's suppliers: the controller creates its internal topics and hands out producer ids, the ensemble's
-//! topic is the feed of znodes.
+//! The rooms below as the broker's suppliers: the controller creates its internal topics, hands out producer ids and keeps the in-sync
+//! replicas, the ensemble's topic is the feed of znodes.
 use crate::internal_topics::{Created, InternalTopics, NewTopic};
 use crate::producer_ids::{ProducerIdBlock, ProducerIdBlocks};
+use crate::replication::{AlteredIsr, InSyncReplicas};
 use crate::znodes::{ZnodeFeed, ZnodeFeedError, ZnodeProduced, ZnodeRecords};
 use bytes::Bytes;
-use controller::Controller;
 use controller::admin::AdminError;
+use controller::{Controller, IsrChange};
 use ensemble::{ZnodeProduceError, ZnodeReadError, ZnodeTopic};
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -41,6 +42,12 @@ impl ProducerIdBlocks for Controller {
             let block = self.producer_id_block().await.map_err(|error| error.to_string())?;
             Ok(block.start..=block.end - 1)
         })
+    }
+}
+
+impl InSyncReplicas for Controller {
+    fn alter(&self, changes: Vec<IsrChange>) -> AlteredIsr<'_> {
+        Box::pin(self.alter_isr(changes))
     }
 }
 

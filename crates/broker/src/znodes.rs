@@ -138,7 +138,9 @@ impl Znodes {
             high_watermark,
             last_stable_offset: high_watermark,
             log_start_offset,
+            until: high_watermark,
             diverging: None,
+            preferred: None,
             records: kafka_wire::Records::EMPTY,
         };
         if request.last_fetched_epoch >= 0 {

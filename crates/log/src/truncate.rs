@@ -11,6 +11,8 @@ impl Log {
         let _flushing = self.flushing.lock();
         self.check_open()?;
         if offset >= self.log_end_offset() {
+            // A leader that appended nothing has left its epoch at the end, which the next leader does not know.
+            self.forget_epochs_from(self.log_end_offset())?;
             return Ok(self.log_end_offset());
         }
         if offset <= self.log_start_offset()
@@ -51,6 +53,10 @@ impl Log {
         self.flushed.fetch_min(end, Ordering::AcqRel);
         self.high_watermark.fetch_min(end, Ordering::AcqRel);
         self.tail.lock().reset(end);
+        self.forget_epochs_from(end)
+    }
+
+    fn forget_epochs_from(&self, end: i64) -> Result<(), LogError> {
         let mut epochs = self.epochs.write();
         if epochs.truncate_from_end(end) { self.save_epochs(&epochs) } else { Ok(()) }
     }

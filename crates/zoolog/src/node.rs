@@ -162,6 +162,8 @@ async fn start_broker(
         znodes: Some(Arc::new(ZnodeTopic::new(ensemble))),
         internal_topics: Arc::new(controller.clone()),
         producer_ids: Arc::new(controller.clone()),
+        peers: None,
+        in_sync_replicas: Some(Arc::new(controller.clone())),
     })
     .await
 }

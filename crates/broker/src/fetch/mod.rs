@@ -1,33 +1,47 @@
 //! Fetching from many partitions, and waiting until there is enough (KIP-74 limits, long poll).
 //!
 //! A fetch that must wait registers one waiter at all its sources; only those with news are read again. It ends when the bytes
-//! suffice, the time is up, or something happened that the client should know at once: an error, a diverging epoch, or records
-//! that end before the partition does (a closed segment, a limit), to which nothing can be added by waiting.
+//! suffice, the time is up, or something happened that the client should know at once: an error, a diverging epoch, a nearer replica,
+//! or records that end before the partition does (a closed segment, a limit), to which nothing can be added by waiting. A replica is
+//! also answered when it has not heard of a high watermark or a log start yet, and when its next request has come.
 mod session;
 
 use crate::ErrorCode;
-use crate::requests::{FetchPartition, FetchedPartition, Isolation};
+use crate::partition::{PartitionRead, Reader};
+use crate::requests::{FetchPartition, FetchedPartition};
 use crate::source::Source;
 use crate::waiters::{Mark, Waiter, Woken};
 use kafka_wire::Records;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use session::FetchSessions;
 
 /// What bounds a fetch.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct FetchLimits {
     pub(crate) max_wait: Duration,
     pub(crate) min_bytes: usize,
     pub(crate) max_bytes: usize,
-    pub(crate) isolation: Isolation,
+    pub(crate) reader: Reader,
     pub(crate) allows_zstd: bool,
+}
+
+/// One partition that is to be fetched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    pub(crate) request: FetchPartition,
+    /// The high watermark and the log start that a session's client was told, -1 for what it must be told; none without a session.
+    pub(crate) told: Option<(i64, i64)>,
 }
 
 /// One partition of a fetch that is under way.
 struct Slot {
     request: FetchPartition,
+    told: Option<(i64, i64)>,
+    /// Whether it was read before.
+    read_before: bool,
     source: Result<Source, ErrorCode>,
     /// How far the source's news had come before the last read.
     mark: Mark,
@@ -41,19 +55,27 @@ struct Slot {
     complete: bool,
 }
 
-/// Reads all partitions, waiting for enough bytes if need be. Results come in the order of `wanted`.
+/// Reads all partitions, waiting for enough bytes if need be, but no longer than until the fetch is superseded. Results come in the
+/// order of `wanted`.
 pub(crate) async fn fetch(
     resolve: impl Fn(&FetchPartition) -> Result<Source, ErrorCode>,
-    wanted: &[FetchPartition],
+    wanted: Vec<Wanted>,
     limits: FetchLimits,
+    superseded: impl Future<Output = ()>,
 ) -> Vec<FetchedPartition> {
-    let slots = wanted.iter().map(|request| Slot::new(request, resolve(request))).collect();
-    let mut round = Round { slots, limits, waiter: None };
+    let max_wait = limits.max_wait;
+    let slots = wanted.into_iter().map(|wanted| {
+        let source = resolve(&wanted.request);
+        Slot::new(wanted, source)
+    });
+    let mut round = Round { slots: slots.collect(), limits, waiter: None };
     round.read_stale();
-    if !round.is_due() && !limits.max_wait.is_zero() {
-        let max_wait = limits.max_wait;
-        // Time being up is an ordinary end: what there is then is the answer.
-        let _in_time = tokio::time::timeout(max_wait, round.wait()).await;
+    if !round.is_due() && !max_wait.is_zero() {
+        tokio::select! {
+            // Time being up is an ordinary end: what there is then is the answer.
+            _in_time = tokio::time::timeout(max_wait, round.wait()) => {}
+            () = superseded => {}
+        }
         round.read_stale();
     }
     round.finish()
@@ -72,7 +94,7 @@ impl Round {
         let waiter = self.waiter.insert(Waiter::new()).clone();
         for (index, slot) in self.slots.iter().enumerate() {
             if let Ok(source) = &slot.source {
-                source.waiters().register(&waiter, index, slot.mark);
+                source.waiters(&self.limits.reader).register(&waiter, index, slot.mark);
             }
         }
         loop {
@@ -83,7 +105,7 @@ impl Round {
                 slot.grown += bytes;
                 urgent |= now;
                 if let Ok(source) = &slot.source {
-                    source.waiters().register(&waiter, index, mark);
+                    source.waiters(&self.limits.reader).register(&waiter, index, mark);
                 }
             }
             if urgent || self.estimate() >= self.limits.min_bytes as u64 {
@@ -129,7 +151,7 @@ impl Round {
     fn deregister(&mut self) {
         if let Some(waiter) = self.waiter.take() {
             for source in self.slots.iter().filter_map(|slot| slot.source.as_ref().ok()) {
-                source.waiters().deregister(&waiter);
+                source.waiters(&self.limits.reader).deregister(&waiter);
             }
         }
     }
@@ -142,14 +164,18 @@ impl Drop for Round {
 }
 
 impl Slot {
-    fn new(request: &FetchPartition, source: Result<Source, ErrorCode>) -> Slot {
+    fn new(wanted: Wanted, source: Result<Source, ErrorCode>) -> Slot {
+        let Wanted { request, told } = wanted;
+        let result = failed(&request, ErrorCode::NONE);
         Slot {
-            request: request.clone(),
+            request,
+            told,
+            read_before: false,
             source,
             mark: Mark::default(),
             grown: 0,
             stale: true,
-            result: failed(request, ErrorCode::NONE),
+            result,
             size: 0,
             complete: false,
         }
@@ -167,37 +193,51 @@ impl Slot {
                 return;
             }
         };
-        self.mark = source.waiters().mark();
+        self.mark = source.waiters(&limits.reader).mark();
+        let fresh = !std::mem::replace(&mut self.read_before, true);
         let max_bytes = left.min(self.request.max_bytes.max(0).unsigned_abs() as usize);
-        match source.read(&self.request, limits, max_bytes, first) {
-            Err(error) => {
-                self.result = failed(&self.request, error);
-                if matches!(error, ErrorCode::NOT_LEADER_OR_FOLLOWER | ErrorCode::FENCED_LEADER_EPOCH) {
-                    self.result.current_leader = source.current_leader();
-                }
-            }
-            Ok(read) => {
-                self.size = read.records.len();
-                let until = match limits.isolation {
-                    Isolation::ReadUncommitted => read.high_watermark,
-                    Isolation::ReadCommitted => read.last_stable_offset,
-                };
-                let cut = self.size > 0 && next_offset(&read.records).is_none_or(|next| next < until);
-                self.complete = cut || read.diverging.is_some();
-                self.result = FetchedPartition {
-                    topic: self.request.topic.clone(),
-                    partition: self.request.partition,
-                    error: ErrorCode::NONE,
-                    high_watermark: read.high_watermark,
-                    last_stable_offset: read.last_stable_offset,
-                    log_start_offset: read.log_start_offset,
-                    diverging: read.diverging,
-                    aborted: (limits.isolation == Isolation::ReadCommitted).then(Vec::new),
-                    current_leader: None,
-                    records: read.records,
-                };
-            }
+        match source.read(&self.request, limits, max_bytes, first, fresh) {
+            Err(error) => self.refuse(error, limits),
+            Ok(read) => self.answer(read, limits),
         }
+    }
+
+    fn refuse(&mut self, error: ErrorCode, limits: &FetchLimits) {
+        self.result = failed(&self.request, error);
+        let Ok(source) = &self.source else { return };
+        if matches!(error, ErrorCode::NOT_LEADER_OR_FOLLOWER | ErrorCode::FENCED_LEADER_EPOCH) {
+            self.result.current_leader = source.current_leader();
+        }
+        if error == ErrorCode::OFFSET_OUT_OF_RANGE
+            && matches!(limits.reader, Reader::Replica(_))
+            && let Source::Partition(partition) = source
+        {
+            let (log_start, high_watermark, epoch, end) = partition.range();
+            self.result.log_start_offset = log_start;
+            self.result.high_watermark = high_watermark;
+            self.result.diverging = Some((epoch, end));
+        }
+    }
+
+    fn answer(&mut self, read: PartitionRead, limits: &FetchLimits) {
+        self.size = read.records.len();
+        let cut = self.size > 0 && next_offset(&read.records).is_none_or(|next| next < read.until);
+        let news = matches!(limits.reader, Reader::Replica(_))
+            && self.told.is_some_and(|told| told != (read.high_watermark, read.log_start_offset));
+        self.complete = cut || news || read.diverging.is_some() || read.preferred.is_some();
+        self.result = FetchedPartition {
+            topic: self.request.topic.clone(),
+            partition: self.request.partition,
+            error: ErrorCode::NONE,
+            high_watermark: read.high_watermark,
+            last_stable_offset: read.last_stable_offset,
+            log_start_offset: read.log_start_offset,
+            diverging: read.diverging,
+            aborted: limits.reader.is_read_committed().then(Vec::new),
+            current_leader: None,
+            preferred_read_replica: read.preferred.unwrap_or(-1),
+            records: read.records,
+        };
     }
 }
 
@@ -212,6 +252,7 @@ fn failed(request: &FetchPartition, error: ErrorCode) -> FetchedPartition {
         diverging: None,
         aborted: None,
         current_leader: None,
+        preferred_read_replica: -1,
         records: Records::EMPTY,
     }
 }

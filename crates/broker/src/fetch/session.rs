@@ -2,12 +2,16 @@
 //! answers only about partitions that have something new.
 //!
 //! Invariants: at most `slots` sessions exist; a session's epoch names the one request that may come next; partitions
-//! that brought records go to the end of the line, so that none starves. Behaviour follows Kafka's FetchSession.
+//! that brought records go to the end of the line, so that none starves. Behaviour follows Kafka's FetchSession. Beyond it, a request
+//! that comes while the one before it waits makes that one be answered at once: so a replica that has more to fetch says it early.
 use crate::ErrorCode;
+use crate::fetch::Wanted;
 use crate::requests::{FetchPartition, FetchReply, FetchRequest, FetchedPartition, TopicKey};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
+use std::future::Future;
 use std::sync::Arc;
+use tokio::sync::Notify;
 
 /// A session may be evicted for another one after this long, in milliseconds (Kafka's MinIncrementalFetchSessionEvictionMs).
 const EVICTABLE_AFTER_MS: u64 = 120_000;
@@ -39,11 +43,20 @@ struct Session {
     line: BTreeMap<u64, Cached>,
     places: HashMap<(TopicKey, i32), u64>,
     next_place: u64,
+    /// Tells the request under way that the next one has come.
+    superseded: Arc<Notify>,
 }
 
 impl Session {
     fn new(by_id: bool) -> Session {
-        Session { by_id, next_epoch: 1, line: BTreeMap::new(), places: HashMap::new(), next_place: 0 }
+        Session {
+            by_id,
+            next_epoch: 1,
+            line: BTreeMap::new(),
+            places: HashMap::new(),
+            next_place: 0,
+            superseded: Arc::default(),
+        }
     }
 
     fn put(&mut self, request: FetchPartition) {
@@ -94,6 +107,8 @@ struct Slot {
     created_ms: u64,
     used_ms: u64,
     size: usize,
+    /// A replica's session does not make room for consumers while it is used.
+    is_replica: bool,
 }
 
 /// All sessions of the broker.
@@ -115,7 +130,7 @@ pub(crate) enum FetchContext {
     /// Without a session: everything is answered.
     Sessionless,
     /// Everything is answered, and a session is opened if there is room.
-    Full { by_id: bool },
+    Full { by_id: bool, is_replica: bool },
     /// Only what is new is answered.
     Incremental(Incremental),
 }
@@ -125,6 +140,23 @@ pub(crate) enum FetchContext {
 pub(crate) struct Incremental {
     id: i32,
     session: Arc<Mutex<Session>>,
+    superseded: Arc<Notify>,
+}
+
+impl FetchContext {
+    /// Completes when the session's next request has come.
+    pub(crate) fn superseded(&self) -> impl Future<Output = ()> + use<> {
+        let superseded = match self {
+            FetchContext::Incremental(incremental) => Some(incremental.superseded.clone()),
+            FetchContext::Sessionless | FetchContext::Full { .. } => None,
+        };
+        async move {
+            match superseded {
+                Some(superseded) => superseded.notified().await,
+                None => std::future::pending().await,
+            }
+        }
+    }
 }
 
 impl FetchSessions {
@@ -141,17 +173,21 @@ impl FetchSessions {
         &self,
         request: &mut FetchRequest,
         now_ms: u64,
-    ) -> Result<(FetchContext, Vec<FetchPartition>), ErrorCode> {
+    ) -> Result<(FetchContext, Vec<Wanted>), ErrorCode> {
         match request.session_epoch {
             FINAL_EPOCH | INITIAL_EPOCH => {
                 if request.session_id != 0 {
                     self.inner.lock().by_id.remove(&request.session_id);
                 }
-                let context = match request.session_epoch {
-                    FINAL_EPOCH => FetchContext::Sessionless,
-                    _ => FetchContext::Full { by_id: request.by_id },
+                let (context, told) = match request.session_epoch {
+                    FINAL_EPOCH => (FetchContext::Sessionless, None),
+                    _ => {
+                        let is_replica = request.replica.is_some();
+                        (FetchContext::Full { by_id: request.by_id, is_replica }, Some((-1, -1)))
+                    }
                 };
-                Ok((context, std::mem::take(&mut request.partitions)))
+                let partitions = std::mem::take(&mut request.partitions).into_iter();
+                Ok((context, partitions.map(|request| Wanted { request, told }).collect()))
             }
             _ => self.resume(request, now_ms),
         }
@@ -161,7 +197,7 @@ impl FetchSessions {
         &self,
         request: &mut FetchRequest,
         now_ms: u64,
-    ) -> Result<(FetchContext, Vec<FetchPartition>), ErrorCode> {
+    ) -> Result<(FetchContext, Vec<Wanted>), ErrorCode> {
         let mut inner = self.inner.lock();
         let Some(slot) = inner.by_id.get_mut(&request.session_id) else {
             return Err(ErrorCode::FETCH_SESSION_ID_NOT_FOUND);
@@ -180,7 +216,11 @@ impl FetchSessions {
         for key in &request.forgotten {
             session.forget(key);
         }
-        let wanted = session.line.values().map(|cached| cached.request.clone()).collect();
+        let wanted = session.line.values().map(|cached| Wanted {
+            request: cached.request.clone(),
+            told: Some((cached.high_watermark, cached.log_start_offset)),
+        });
+        let wanted = wanted.collect();
         if session.line.len() > SESSION_PARTITIONS_MAX {
             inner.by_id.remove(&request.session_id);
             return Err(ErrorCode::FETCH_SESSION_ID_NOT_FOUND);
@@ -192,23 +232,28 @@ impl FetchSessions {
         session.next_epoch = session.next_epoch.checked_add(1).unwrap_or(1);
         slot.used_ms = now_ms;
         slot.size = session.line.len();
+        let superseded: Arc<Notify> = Arc::default();
+        std::mem::replace(&mut session.superseded, superseded.clone()).notify_one();
         drop(session);
-        Ok((FetchContext::Incremental(Incremental { id: request.session_id, session: shared }), wanted))
+        let incremental = Incremental { id: request.session_id, session: shared, superseded };
+        Ok((FetchContext::Incremental(incremental), wanted))
     }
 
     /// Makes the reply: remembers what the client is told and leaves out what it knows. `fresh_id` draws a session id.
     pub(crate) fn close(
         &self,
         context: FetchContext,
-        wanted: Vec<FetchPartition>,
+        wanted: Vec<Wanted>,
         mut fetched: Vec<FetchedPartition>,
         now_ms: u64,
         fresh_id: impl FnMut() -> i32,
     ) -> FetchReply {
         let session_id = match context {
             FetchContext::Sessionless => 0,
-            FetchContext::Full { by_id } => self.create(by_id, wanted, &fetched, now_ms, fresh_id),
-            FetchContext::Incremental(Incremental { id, session }) => {
+            FetchContext::Full { by_id, is_replica } => {
+                self.create((by_id, is_replica), wanted, &fetched, now_ms, fresh_id)
+            }
+            FetchContext::Incremental(Incremental { id, session, .. }) => {
                 let mut session = session.lock();
                 fetched.retain(|partition| session.note(partition));
                 id
@@ -219,8 +264,8 @@ impl FetchSessions {
 
     fn create(
         &self,
-        by_id: bool,
-        wanted: Vec<FetchPartition>,
+        (by_id, is_replica): (bool, bool),
+        wanted: Vec<Wanted>,
         fetched: &[FetchedPartition],
         now_ms: u64,
         mut fresh_id: impl FnMut() -> i32,
@@ -230,12 +275,12 @@ impl FetchSessions {
             return 0;
         }
         let mut inner = self.inner.lock();
-        if inner.by_id.len() >= self.slots && !inner.evict_for(size, now_ms) {
+        if inner.by_id.len() >= self.slots && !inner.evict_for(size, is_replica, now_ms) {
             return 0;
         }
         let mut session = Session::new(by_id);
-        for partition in wanted {
-            session.put(partition);
+        for wanted in wanted {
+            session.put(wanted.request);
         }
         for partition in fetched {
             session.note(partition);
@@ -247,7 +292,7 @@ impl FetchSessions {
             }
         };
         let session = Arc::new(Mutex::new(session));
-        inner.by_id.insert(id, Slot { session, created_ms: now_ms, used_ms: now_ms, size });
+        inner.by_id.insert(id, Slot { session, created_ms: now_ms, used_ms: now_ms, size, is_replica });
         id
     }
 
@@ -259,15 +304,19 @@ impl FetchSessions {
 }
 
 impl Slots {
-    /// Makes room for a session of `size` partitions: an idle one goes first, then an old one that is smaller.
-    fn evict_for(&mut self, size: usize, now_ms: u64) -> bool {
+    /// Makes room for a session of `size` partitions: an idle one goes first, then an old one that is smaller. A replica's session
+    /// takes the place of any consumer's.
+    fn evict_for(&mut self, size: usize, for_replica: bool, now_ms: u64) -> bool {
         let idle = self.by_id.iter().min_by_key(|(_, slot)| slot.used_ms);
         let idle = idle.filter(|(_, slot)| now_ms.saturating_sub(slot.used_ms) > EVICTABLE_AFTER_MS);
         let victim = idle.or_else(|| {
             self.by_id
                 .iter()
-                .filter(|(_, slot)| now_ms.saturating_sub(slot.created_ms) > EVICTABLE_AFTER_MS)
-                .filter(|(_, slot)| slot.size < size)
+                .filter(|(_, slot)| !slot.is_replica)
+                .filter(|(_, slot)| {
+                    for_replica || now_ms.saturating_sub(slot.created_ms) > EVICTABLE_AFTER_MS
+                })
+                .filter(|(_, slot)| for_replica || slot.size < size)
                 .min_by_key(|(_, slot)| slot.size)
         });
         let Some(id) = victim.map(|(id, _)| *id) else { return false };
@@ -303,6 +352,9 @@ mod tests {
             max_bytes: 1024,
             isolation: Isolation::ReadUncommitted,
             allows_zstd: true,
+            allows_follower: true,
+            rack_id: "".into(),
+            replica: None,
             session_id: id,
             session_epoch: epoch,
             by_id: false,
@@ -322,6 +374,7 @@ mod tests {
             diverging: None,
             aborted: None,
             current_leader: None,
+            preferred_read_replica: -1,
             records: Records::from(Bytes::from_static(records.as_bytes())),
         }
     }
@@ -333,7 +386,7 @@ mod tests {
         answer: impl Fn(i32) -> FetchedPartition,
     ) -> Result<(i32, Vec<i32>), ErrorCode> {
         let (context, wanted) = sessions.open(&mut request, now)?;
-        let fetched = wanted.iter().map(|partition| answer(partition.partition)).collect();
+        let fetched = wanted.iter().map(|partition| answer(partition.request.partition)).collect();
         let mut next = 100;
         let reply = sessions.close(context, wanted, fetched, now, || {
             next += 1;

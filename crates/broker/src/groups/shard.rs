@@ -35,6 +35,8 @@ pub(crate) struct ShardContext {
 /// One led partition of `__consumer_offsets`.
 pub(crate) struct Shard {
     partition: Arc<Partition>,
+    /// The epoch in which this node began to lead the partition.
+    leading_since: i32,
     context: ShardContext,
     state: Mutex<ShardState>,
     /// Tells the shard's task to look at deadlines and pending writes again.
@@ -89,6 +91,7 @@ impl Shard {
     /// A shard that is still to be loaded.
     pub(crate) fn new(partition: Arc<Partition>, context: ShardContext) -> Arc<Shard> {
         Arc::new(Shard {
+            leading_since: partition.leading_since(),
             partition,
             context,
             state: Mutex::new(ShardState {
@@ -352,16 +355,13 @@ impl Shard {
     /// Completes pending writes that are committed, and those that took too long.
     fn settle(&self, state: &mut ShardState, now: Now) {
         loop {
-            let high_watermark = self.partition.high_watermark();
             let Some(first) = state.pending.front() else { return };
-            let outcome = if first.last_offset < high_watermark {
-                Ok(())
-            } else if !self.partition.is_leader() {
-                Err(ErrorCode::NOT_COORDINATOR)
-            } else if first.deadline <= now.monotonic {
-                Err(ErrorCode::COORDINATOR_NOT_AVAILABLE)
-            } else {
-                return;
+            let outcome = match self.partition.commit_outcome(first.last_offset, self.leading_since) {
+                // The records are committed, if by fewer replicas than wished for.
+                Some(Ok(()) | Err(ErrorCode::NOT_ENOUGH_REPLICAS_AFTER_APPEND)) => Ok(()),
+                Some(Err(error)) => Err(for_coordinator(error)),
+                None if first.deadline <= now.monotonic => Err(ErrorCode::COORDINATOR_NOT_AVAILABLE),
+                None => return,
             };
             let Some(Pending { group_id, then, done, .. }) = state.pending.pop_front() else { return };
             self.complete(state, now, &group_id, then, done, outcome);
@@ -446,7 +446,7 @@ impl Shard {
     /// 16 if this node stops leading the partition, 15 if it takes too long.
     pub(crate) async fn committed(&self, offset: i64) -> Result<(), ErrorCode> {
         let timeout = Duration::from_millis(self.context.commit_timeout_ms);
-        match self.partition.wait_for_commit(offset, timeout).await {
+        match self.partition.wait_for_commit(offset, self.leading_since, timeout).await {
             Ok(()) => Ok(()),
             Err(error) => Err(for_coordinator(error)),
         }

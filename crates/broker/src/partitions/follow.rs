@@ -17,6 +17,8 @@ pub(crate) enum Change {
     Leads(Arc<Partition>),
     /// This node does not lead the partition any more.
     Resigned { topic: Arc<str>, index: i32 },
+    /// Whom the partition is copied from, if from anybody, may be different now.
+    Moved(Arc<Partition>),
     /// The topic is gone.
     TopicGone(Arc<str>),
 }
@@ -37,6 +39,7 @@ impl Partitions {
             return Vec::new();
         }
         let before = self.view();
+        self.neighbours.show(view.clone());
         let mut changes = Vec::new();
         self.drop_topics(view, &mut changes);
         self.open_all(view, first);
@@ -92,12 +95,13 @@ impl Partitions {
         for hosted in dropped {
             if let Hosted::Online(replica) = hosted {
                 self.delete(&replica);
+                changes.push(Change::Moved(replica.partition.clone()));
             }
         }
     }
 
     fn is_ours(&self, partition: &PartitionView) -> bool {
-        partition.replicas.contains(&self.node_id)
+        partition.replicas.contains(&self.neighbours.node_id())
     }
 
     /// Deletes a replica: its folder is renamed now and removed after `file.delete.delay.ms`.
@@ -113,7 +117,12 @@ impl Partitions {
                 tracing::info!(%partition, "deleted");
                 replica.folder.forget_cleaned(log.partition());
                 let delay = log.config().file_delete_delay_ms.max(0).unsigned_abs();
-                remove_later(self.world.workers, replica.folder.clone(), doomed, Duration::from_millis(delay));
+                remove_later(
+                    self.world.workers,
+                    replica.folder.clone(),
+                    doomed,
+                    Duration::from_millis(delay),
+                );
             }
             Err(error) => {
                 tracing::error!(%partition, %error, "a deleted partition's folder cannot be renamed")
@@ -193,7 +202,8 @@ impl Partitions {
         let hosted = match self.folders.open_log(&wanted, &folder) {
             Ok(opened) => {
                 let log = Arc::new(opened.log);
-                let partition = Partition::new(topic.clone(), index, wanted.topic_id, self.node_id, log);
+                let neighbours = self.neighbours.clone();
+                let partition = Partition::new(topic.clone(), index, wanted.topic_id, log, neighbours);
                 Hosted::Online(Arc::new(Replica { partition: Arc::new(partition), folder: opened.folder }))
             }
             Err(error) => {
@@ -213,17 +223,23 @@ impl Partitions {
         let min_insync = topic.config.min_insync_replicas.max(1).unsigned_abs() as usize;
         for (index, state) in (0..).zip(&topic.partitions) {
             let Some(partition) = self.get(&topic.name, index) else { continue };
-            let led = partition.is_leader();
             let role = Role {
                 leader: state.leader,
                 leader_epoch: state.leader_epoch,
                 replicas: state.replicas.clone(),
                 isr: state.isr.clone(),
+                partition_epoch: state.partition_epoch,
+                recovering: state.recovering,
             };
-            if partition.follow(role, config.clone(), min_insync) {
-                changes.push(Change::Leads(partition));
-            } else if led && !partition.is_leader() {
+            let turn = partition.follow(role, config.clone(), min_insync);
+            if turn.resigned {
                 changes.push(Change::Resigned { topic: topic.name.clone(), index });
+            }
+            if turn.new_epoch {
+                changes.push(Change::Moved(partition.clone()));
+            }
+            if turn.begun_to_lead {
+                changes.push(Change::Leads(partition));
             }
         }
     }

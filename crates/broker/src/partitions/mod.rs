@@ -11,6 +11,7 @@ mod upkeep;
 
 use crate::ErrorCode;
 use crate::partition::Partition;
+use crate::replication::Neighbours;
 use crate::requests::{LogDirDescription, ReplicaSize, TopicKey};
 use crate::source::Source;
 use crate::znodes::{ZNODES_TOPIC, Znodes};
@@ -50,7 +51,7 @@ struct Topic {
 /// All partitions of this node.
 pub(crate) struct Partitions {
     world: World,
-    node_id: i32,
+    neighbours: Arc<Neighbours>,
     folders: Folders,
     znodes: Option<Arc<Znodes>>,
     topics: RwLock<HashMap<Arc<str>, Topic>>,
@@ -68,7 +69,7 @@ impl Partitions {
     /// A folder of `log.dirs` that cannot be read.
     pub(crate) fn new(
         world: World,
-        node_id: i32,
+        neighbours: Arc<Neighbours>,
         dirs: Vec<Arc<LogDir>>,
         tail: Arc<TailBudget>,
         znodes: Option<Arc<Znodes>>,
@@ -77,7 +78,7 @@ impl Partitions {
         let (applied, _) = watch::channel(Arc::new(ClusterView::default()));
         Ok(Partitions {
             world,
-            node_id,
+            neighbours,
             folders,
             znodes,
             topics: RwLock::new(HashMap::new()),
@@ -140,6 +141,18 @@ impl Partitions {
         match self.topics.read().get(topic)?.partitions.get(&index)? {
             Hosted::Online(replica) => Some(replica.partition.clone()),
             Hosted::Offline => None,
+        }
+    }
+
+    /// What the partitions know of the other brokers.
+    pub(crate) fn neighbours(&self) -> &Arc<Neighbours> {
+        &self.neighbours
+    }
+
+    /// Does something with every partition that is open.
+    pub(crate) fn each_partition(&self, work: impl Fn(&Partition)) {
+        for replica in self.replicas() {
+            work(&replica.partition);
         }
     }
 

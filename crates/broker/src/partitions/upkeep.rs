@@ -106,8 +106,8 @@ impl Partitions {
             let removed = replica.partition.log().enforce_retention()?;
             if removed > 0 {
                 tracing::debug!(partition = %replica.partition, segments = removed, "old segments removed");
-                // Consumers that wait below the new start must hear of it.
-                replica.partition.waiters().changed();
+                // Consumers that wait below the new start must hear of it, and replicas follow it.
+                replica.partition.tell_everybody();
             }
             Ok(())
         });

@@ -28,6 +28,9 @@ fn request(partitions: Vec<FetchPartition>) -> FetchRequest {
         max_bytes: 50 << 20,
         isolation: Isolation::ReadUncommitted,
         allows_zstd: true,
+        allows_follower: true,
+        rack_id: "".into(),
+        replica: None,
         session_id: 0,
         session_epoch: -1,
         by_id: false,
@@ -230,7 +233,7 @@ async fn a_poll_below_a_start_that_moved_hears_of_it() {
     pause().await;
     node.produce(batch(&["b"])).await;
     let delete = DeleteRecords { topic: "t".into(), partition: 0, offset: 2 };
-    node.broker.delete_records(vec![delete]).await;
+    node.broker.delete_records(vec![delete], 1_000).await;
     let (reply, took) = waiting.await.expect("it ends");
     assert_eq!(reply.partitions[0].error, ErrorCode::OFFSET_OUT_OF_RANGE);
     assert!(took < Duration::from_secs(1));

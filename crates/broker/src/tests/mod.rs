@@ -299,6 +299,8 @@ impl Setup {
             znodes: self.znodes.clone(),
             internal_topics: Arc::new(Maker(self.cluster.clone())),
             producer_ids: Arc::new(Ids(AtomicI64::new(0))),
+            peers: None,
+            in_sync_replicas: None,
         })
         .await
         .expect("the broker starts");

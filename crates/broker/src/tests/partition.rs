@@ -321,7 +321,7 @@ async fn kafka_2_21_delete_records_moves_the_start() {
     node.produce(batch(&["a", "b", "c"])).await;
     let delete = async |offset| {
         let wanted = DeleteRecords { topic: "t".into(), partition: 0, offset };
-        let deleted = node.broker.delete_records(vec![wanted]).await[0];
+        let deleted = node.broker.delete_records(vec![wanted], 1_000).await[0];
         (deleted.error, deleted.low_watermark)
     };
     assert_eq!(delete(4).await, (ErrorCode::OFFSET_OUT_OF_RANGE, -1));

@@ -216,7 +216,7 @@ async fn the_log_start_is_remembered_across_a_crash() {
     let node = setup.start().await;
     node.produce(batch(&["a", "b", "c"])).await;
     let delete = crate::DeleteRecords { topic: "t".into(), partition: 0, offset: 2 };
-    node.broker.delete_records(vec![delete]).await;
+    node.broker.delete_records(vec![delete], 1_000).await;
     let path = node.folder.path().join("data0").join(Checkpoint::LogStart.file_name());
     while !std::fs::read_to_string(&path).is_ok_and(|text| text.lines().any(|line| line == "t 0 2")) {
         tokio::time::sleep(Duration::from_millis(5)).await;

@@ -118,6 +118,9 @@ fn fetch(topic: TopicKey, offset: i64, max_wait_ms: i32) -> FetchRequest {
         max_bytes: 1 << 20,
         isolation: Isolation::ReadUncommitted,
         allows_zstd: true,
+        allows_follower: true,
+        rack_id: "".into(),
+        replica: None,
         session_id: 0,
         session_epoch: -1,
         by_id: matches!(topic, TopicKey::Id(_)),
@@ -209,7 +212,7 @@ async fn its_offsets_can_be_listed_and_its_size_described() {
     let described = node.broker.describe_log_dirs(&|_, _| true);
     assert_eq!(&*described[0].replicas[0].topic, ZNODES_TOPIC);
     let delete = crate::DeleteRecords { topic: ZNODES_TOPIC.into(), partition: 0, offset: 1 };
-    assert_eq!(node.broker.delete_records(vec![delete]).await[0].error, ErrorCode::POLICY_VIOLATION);
+    assert_eq!(node.broker.delete_records(vec![delete], 1_000).await[0].error, ErrorCode::POLICY_VIOLATION);
     let other = node.produce_to(ZNODES_TOPIC, 1, Acks::All, batch(&["a"])).await;
     assert_eq!(other.error, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
 }

@@ -14,7 +14,8 @@ pub(super) async fn handle(call: &Call<'_>, request: DeleteRecordsRequest) -> De
             offset: partition.offset,
         })
     });
-    let mut deleted = call.door.node.broker.delete_records(wanted.collect()).await.into_iter();
+    let deleted = call.door.node.broker.delete_records(wanted.collect(), request.timeout_ms).await;
+    let mut deleted = deleted.into_iter();
     let topics = request.topics.into_iter().map(|topic| {
         let of_topic = topic.partitions.iter().zip(&mut deleted);
         DeleteRecordsTopicResult {

@@ -1,7 +1,7 @@
 //! Fetch: records go out as the log hands them over, without a copy.
 use super::{Call, nodes, topics};
 use crate::errors::for_version;
-use broker::{FetchReply, FetchedPartition, Isolation, TopicKey};
+use broker::{FetchReply, FetchedPartition, Isolation, Replica, TopicKey};
 use kafka_wire::messages::fetch::{
     AbortedTransaction, EpochEndOffset, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint, PartitionData,
 };
@@ -10,6 +10,10 @@ use kafka_wire::{ApiKey, Records};
 
 /// The first version that knows zstd.
 const ZSTD_SINCE: i16 = 10;
+/// The first version that a follower may answer, because the leader can send the consumer to it.
+const FOLLOWER_SINCE: i16 = 11;
+/// The first version that says in a structure of its own which broker replicates.
+const REPLICA_STATE_SINCE: i16 = 15;
 /// The first version that names topics by id.
 const BY_ID_SINCE: i16 = 13;
 /// The first version whose answer names the leader that the client should go to.
@@ -52,12 +56,24 @@ fn to_domain(call: &Call<'_>, request: FetchRequest) -> broker::FetchRequest {
             _ => Isolation::ReadUncommitted,
         },
         allows_zstd: call.version >= ZSTD_SINCE,
+        allows_follower: call.version >= FOLLOWER_SINCE,
+        rack_id: request.rack_id.as_str().into(),
+        replica: replica(call.version, &request),
         session_id: request.session_id,
         session_epoch: request.session_epoch,
         by_id,
         partitions: partitions.collect(),
         forgotten: forgotten.collect(),
     }
+}
+
+/// The broker that replicates with a fetch.
+fn replica(version: i16, request: &FetchRequest) -> Option<Replica> {
+    let (id, epoch) = match version >= REPLICA_STATE_SINCE {
+        true => (request.replica_state.replica_id, request.replica_state.replica_epoch),
+        false => (request.replica_id, -1),
+    };
+    (id >= 0).then_some(Replica { id, epoch })
 }
 
 fn to_wire(call: &Call<'_>, reply: FetchReply) -> FetchResponse {
@@ -109,6 +125,7 @@ fn partition_data(call: &Call<'_>, partition: FetchedPartition) -> PartitionData
         diverging_epoch: partition.diverging.map(diverging).unwrap_or_default(),
         current_leader: partition.current_leader.map(leader).unwrap_or_default(),
         aborted_transactions: partition.aborted.map(aborted),
+        preferred_read_replica: partition.preferred_read_replica,
         records: Some(records),
         ..Default::default()
     }

@@ -1,0 +1,125 @@
+//! What the partitions of this node know of the other brokers: who is alive, under which epoch, and how far a replica may lag.
+//!
+//! Invariant: the picture is the newest one that the broker has begun to follow; partitions judge by it and never wait for it.
+use crate::ErrorCode;
+use crate::partition::FollowerState;
+use crate::requests::Replica;
+use arc_swap::ArcSwap;
+use base::Clock;
+use controller::config::ConfigValue;
+use controller::view::ClusterView;
+use parking_lot::Mutex;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::Notify;
+
+/// The end of the class name that stands for choosing replicas by rack, whatever package it is in.
+const RACK_AWARE_SELECTOR: &str = "RackAwareReplicaSelector";
+
+/// A partition by topic name and number.
+pub(crate) type PartitionName = (Arc<str>, i32);
+
+/// The other brokers, as this node's partitions see them.
+pub(crate) struct Neighbours {
+    node_id: i32,
+    clock: Arc<dyn Clock>,
+    view: ArcSwap<ClusterView>,
+    /// Whether consumers are sent to replicas of their own rack (KIP-392), by the newest picture.
+    selects_by_rack: AtomicBool,
+    /// Partitions whose proposals wait to be carried out; each is in it at most once.
+    proposing: Mutex<BTreeSet<PartitionName>>,
+    proposed: Notify,
+}
+
+impl Neighbours {
+    pub(crate) fn new(node_id: i32, clock: Arc<dyn Clock>) -> Arc<Neighbours> {
+        Arc::new(Neighbours {
+            node_id,
+            clock,
+            view: ArcSwap::from_pointee(ClusterView::default()),
+            selects_by_rack: AtomicBool::new(false),
+            proposing: Mutex::new(BTreeSet::new()),
+            proposed: Notify::new(),
+        })
+    }
+
+    /// A newer picture.
+    pub(crate) fn show(&self, view: Arc<ClusterView>) {
+        let selects = match view.broker_config.value("replica.selector.class") {
+            Some(ConfigValue::String(class)) => class.ends_with(RACK_AWARE_SELECTOR),
+            _ => false,
+        };
+        self.selects_by_rack.store(selects, Ordering::Relaxed);
+        self.view.store(view);
+    }
+
+    /// The newest picture.
+    pub(crate) fn view(&self) -> Arc<ClusterView> {
+        self.view.load_full()
+    }
+
+    pub(crate) fn node_id(&self) -> i32 {
+        self.node_id
+    }
+
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.clock.monotonic_ms()
+    }
+
+    /// `replica.lag.time.max.ms`.
+    pub(crate) fn lag_max_ms(&self) -> u64 {
+        self.view.load().broker_config.replication.lag_time_max_ms.max(0).unsigned_abs()
+    }
+
+    pub(crate) fn is_alive(&self, id: i32) -> bool {
+        self.view.load().brokers.contains_key(&id)
+    }
+
+    /// Whether a follower may become in sync: it is alive and fetches as the incarnation that is registered (KIP-841).
+    pub(crate) fn may_join(&self, id: i32, follower: &FollowerState) -> bool {
+        let view = self.view.load();
+        let registered = view.brokers.get(&id).map(|broker| broker.epoch);
+        matches!((registered, follower.broker_epoch), (Some(registered), Some(epoch)) if epoch == -1 || epoch == registered)
+    }
+
+    /// Refuses a replica that has registered again since it sent its fetch (Kafka's `Replica.updateFetchStateOrThrow`). One that is
+    /// newer than the picture is let through; it can't become in sync before the picture shows it.
+    pub(crate) fn check_epoch(&self, replica: Replica) -> Result<(), ErrorCode> {
+        let view = self.view.load();
+        match view.brokers.get(&replica.id) {
+            Some(broker) if replica.epoch != -1 && broker.epoch > replica.epoch => {
+                Err(ErrorCode::NOT_LEADER_OR_FOLLOWER)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether consumers are sent to replicas of their own rack (KIP-392).
+    pub(crate) fn selects_by_rack(&self) -> bool {
+        self.selects_by_rack.load(Ordering::Relaxed)
+    }
+
+    /// A live broker's rack.
+    pub(crate) fn rack_is(&self, id: i32, rack: &str) -> bool {
+        let view = self.view.load();
+        view.brokers.get(&id).is_some_and(|broker| broker.rack.as_deref() == Some(rack))
+    }
+
+    /// A partition has something to propose.
+    pub(crate) fn propose(&self, partition: PartitionName) {
+        self.proposing.lock().insert(partition);
+        self.proposed.notify_one();
+    }
+
+    /// Waits until partitions have something to propose, and takes them.
+    pub(crate) async fn proposing(&self) -> BTreeSet<PartitionName> {
+        loop {
+            let all = std::mem::take(&mut *self.proposing.lock());
+            if !all.is_empty() {
+                return all;
+            }
+            self.proposed.notified().await;
+        }
+    }
+}
