@@ -2,11 +2,15 @@
 //!
 //! Invariants: the tree is changed only here, in log order, one transaction after another under its write lock; a watch event
 //! is in its outbox before the answer of the transaction that caused it; sessions begin and end with their transactions.
+use crate::control;
 use crate::core::{Core, Shared};
-use crate::outcome::Outcome;
-use crate::records::decode_txn;
+use crate::forwards::Matched;
+use crate::outcome::{Outcome, Refusal};
+use crate::records::{Entry, decode_txn};
 use crate::sequencer::{Sequencer, Waiting, Work, complete, results_of};
 use log::{Batch, Scratch};
+use quorum::VoterSet;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tree::{Applied, Change, Event, Perms, Txn};
 
@@ -16,7 +20,7 @@ const APPLIED_AT_ONCE_MAX: usize = 256;
 const FOLLOW_BYTES: usize = 4 << 20;
 
 /// Applies whatever is committed, until stopped.
-pub(crate) async fn run(core: std::sync::Arc<Core>) {
+pub(crate) async fn run(core: Arc<Core>) {
     let mut committed = core.committed.subscribe();
     let mut scratch = Scratch::new();
     loop {
@@ -24,27 +28,45 @@ pub(crate) async fn run(core: std::sync::Arc<Core>) {
             return;
         }
         let target = *committed.borrow_and_update();
-        if let Err(error) = advance(&core, target, &mut scratch) {
-            core.fail(error);
-            return;
+        match advance(&core, target, &mut scratch) {
+            Ok(()) => {}
+            Err(Halt::Failed(error)) => {
+                core.fail(error);
+                return;
+            }
+            // The leader's verdicts are on their way, or a loss of the leader makes them needless.
+            Err(Halt::Undecided) => {}
         }
-        if committed.changed().await.is_err() {
-            return;
+        tokio::select! {
+            changed = committed.changed() => if changed.is_err() { return },
+            () = core.decided.notified() => {}
         }
     }
 }
 
+/// Why the tree can't be moved on at the moment.
+enum Halt {
+    /// A transaction of this node comes next, and the leader's verdict on it is not here yet.
+    Undecided,
+    /// The node must stop.
+    Failed(String),
+}
+
 /// Applies everything below `target`.
-fn advance(core: &Core, target: i64, scratch: &mut Scratch) -> Result<(), String> {
+fn advance(core: &Arc<Core>, target: i64, scratch: &mut Scratch) -> Result<(), Halt> {
     loop {
-        let (applied_end, next) = apply_waiting(core, target)?;
+        let (applied_end, next) = apply_waiting(core, target).map_err(Halt::Failed)?;
         if applied_end >= target {
             core.after_apply(applied_end);
             return Ok(());
         }
         match next {
             Some(zxid) if zxid == applied_end => {}
-            _ => follow_log(core, applied_end, next.unwrap_or(target).min(target), scratch)?,
+            _ => {
+                let followed = follow_log(core, applied_end, next.unwrap_or(target).min(target), scratch);
+                core.after_apply(core.shared.read().applied_end);
+                followed?;
+            }
         }
     }
 }
@@ -57,24 +79,51 @@ fn apply_waiting(core: &Core, target: i64) -> Result<(i64, Option<i64>), String>
     for _ in 0..APPLIED_AT_ONCE_MAX {
         let Some(Waiting { work, done, .. }) = sequencer.pop_ready(shared.applied_end, target) else { break };
         match work {
-            Work::Answer(result) => complete(done, &core.view(&shared), result),
+            Work::Answer(result) => {
+                if let Some(done) = done {
+                    complete(done, &core.view(&shared), result);
+                }
+            }
             Work::Txn(txn, plan) => {
                 apply_one(core, &mut shared, &txn)?;
-                let results = results_of(&plan, &txn, &shared.applied.results);
-                done(Outcome { zxid: txn.zxid, result: Ok(results) }, &core.view(&shared));
+                if let Some(done) = done {
+                    let results = results_of(&plan, &txn, &shared.applied.results);
+                    done(Outcome { zxid: txn.zxid, result: Ok(results) }, &core.view(&shared));
+                }
                 end_sessions(core, &txn);
             }
         }
     }
-    forget_pending(&mut sequencer, &shared);
+    shared.applied_epoch = sequencer.epoch().unwrap_or(shared.applied_epoch);
+    sequencer.applied_through(shared.tree.last_zxid());
+    answer_forwards(core, &mut sequencer, &shared);
     Ok((shared.applied_end, sequencer.next_txn().map(|zxid| zxid.0)))
 }
 
-/// Applies transactions that are only in the log: after a start, or sequenced by another node.
-fn follow_log(core: &Core, from: i64, to: i64, scratch: &mut Scratch) -> Result<(), String> {
+/// Gives the answers of the leader that are due.
+fn answer_forwards(core: &Core, sequencer: &mut Sequencer, shared: &Shared) {
+    while let Some(due) = sequencer.forwards.pop_due(shared.applied_end) {
+        complete(due.done, &core.view(shared), due.result);
+    }
+}
+
+/// What one batch of the log holds.
+struct Logged {
+    end: i64,
+    epoch: i32,
+    content: Content,
+}
+
+enum Content {
+    Entry(Entry),
+    Control(Option<(i64, VoterSet)>),
+}
+
+/// Reads what the log holds between two offsets, as much as one read gives.
+fn read_log(core: &Core, from: i64, to: i64, scratch: &mut Scratch) -> Result<Vec<Logged>, String> {
     let chunks = core.znode_log.read_tail(from, to, FOLLOW_BYTES).map_err(|error| error.to_string())?;
     let mut end = from;
-    let mut txns = Vec::new();
+    let mut found = Vec::new();
     'read: for chunk in chunks {
         for batch in Batch::iter(chunk) {
             let batch = match batch {
@@ -87,29 +136,79 @@ fn follow_log(core: &Core, from: i64, to: i64, scratch: &mut Scratch) -> Result<
                 break;
             }
             end = batch.header().next_offset();
-            txns.push((end, decode_txn(&batch, scratch).map_err(|fault| fault.to_string())?));
+            let content = match decode_txn(&batch, scratch).map_err(|fault| fault.to_string())? {
+                Some(entry) => Content::Entry(entry),
+                None => Content::Control(control::voters(&batch)),
+            };
+            found.push(Logged { end, epoch: batch.header().partition_leader_epoch, content });
         }
     }
     if end == from {
         return Err(format!("__znodes ends at offset {from}, although it is committed up to {to}"));
     }
-    for group in txns.chunks(APPLIED_AT_ONCE_MAX) {
+    Ok(found)
+}
+
+/// Applies transactions that are only in the log: after a start, or sequenced by another node.
+fn follow_log(core: &Arc<Core>, from: i64, to: i64, scratch: &mut Scratch) -> Result<(), Halt> {
+    let logged = match read_log(core, from, to, scratch) {
+        Ok(logged) => logged,
+        // A snapshot took the place of tree and log meanwhile.
+        Err(_) if core.shared.read().applied_end != from => return Ok(()),
+        Err(error) => return Err(Halt::Failed(error)),
+    };
+    let mut expected = from;
+    for group in logged.chunks(APPLIED_AT_ONCE_MAX) {
+        let mut sequencer = core.sequencer.lock();
         let mut shared = core.shared.write();
-        for (end, txn) in group {
-            match txn {
-                Some(txn) => {
-                    apply_one(core, &mut shared, txn)?;
-                    end_sessions(core, txn);
-                }
-                None => shared.applied_end = *end,
-            }
+        if shared.applied_end != expected {
+            return Ok(());
         }
+        for Logged { end, epoch, content } in group {
+            match content {
+                Content::Entry(entry) => apply_entry(core, &mut sequencer, &mut shared, entry)?,
+                Content::Control(voters) => {
+                    shared.applied_end = *end;
+                    shared.voters = voters.clone().or(shared.voters.take());
+                }
+            }
+            shared.applied_epoch = *epoch;
+            expected = *end;
+            answer_forwards(core, &mut sequencer, &shared);
+        }
+        core.resume_forwards(&mut sequencer, &shared);
     }
     Ok(())
 }
 
-fn forget_pending(sequencer: &mut Sequencer, shared: &Shared) {
-    sequencer.applied_through(shared.tree.last_zxid());
+/// Applies one transaction of the log and answers whoever of this node asked for it.
+fn apply_entry(
+    core: &Core,
+    sequencer: &mut Sequencer,
+    shared: &mut Shared,
+    entry: &Entry,
+) -> Result<(), Halt> {
+    let Entry { txn, origin } = entry;
+    let own = origin.filter(|origin| core.is_own(origin));
+    let matched = own.map_or(Matched::Nobody, |origin| sequencer.forwards.matched(origin.number));
+    if let Matched::NotYet = matched {
+        return Err(Halt::Undecided);
+    }
+    let mut waiting = None;
+    if let Matched::Waiting(due, done, plan) = matched {
+        for due in due {
+            complete(due.done, &core.view(shared), due.result);
+        }
+        waiting = Some((done, plan));
+    }
+    apply_one(core, shared, txn).map_err(Halt::Failed)?;
+    if let Some((done, plan)) = waiting {
+        let result =
+            plan.map(|plan| results_of(&plan, txn, &shared.applied.results)).ok_or(Refusal::NotServing);
+        done(Outcome { zxid: txn.zxid, result }, &core.view(shared));
+    }
+    end_sessions(core, txn);
+    Ok(())
 }
 
 /// Applies one transaction; its results stay in `shared.applied`. Sessions that it ends are told afterwards.

@@ -4,8 +4,10 @@
 use crate::core::Core;
 use crate::ensemble::Ensemble;
 use crate::snapshot::Summary;
-use quorum::{Event, Millis};
+use crate::subscriber::Closed;
+use quorum::{Event, Millis, VoterSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tree::Request;
 
@@ -13,6 +15,8 @@ use tree::Request;
 const SNAPSHOT_IMAGES: usize = 512;
 /// How many places of the tree are looked at in one go while what belongs to a snapshot is collected.
 const SNAPSHOT_SLOTS: usize = 16_384;
+/// The part of the shortest session timeout for which a node may go without its leader.
+const LEASE_SHARE: (u64, u64) = (3, 4);
 /// The reaper and its limit look at time in minutes.
 const MINUTE_MS: u64 = 60_000;
 
@@ -42,7 +46,7 @@ pub(crate) async fn expire(core: Arc<Core>) {
     let mut interval = tokio::time::interval(Duration::from_millis(core.config.tick_ms.max(1)));
     while !core.stopped() {
         interval.tick().await;
-        if !*core.serving.borrow() {
+        if core.leading.borrow().is_none() {
             continue;
         }
         let now = core.world.clock.monotonic_ms();
@@ -50,6 +54,33 @@ pub(crate) async fn expire(core: Arc<Core>) {
         for id in expired {
             tracing::info!(session = %id, "the session expired");
             core.submit(None, &[], Request::CloseSession { id }, Box::new(|_, _| {}));
+        }
+    }
+}
+
+/// Lets go of the clients of a node that the leader hasn't heard of for so long that it may soon end their sessions: a client must
+/// learn that it is cut off before others may take its locks. While no leader is known for a shorter time, reads go on and
+/// writes wait.
+pub(crate) async fn lease(ensemble: Ensemble) {
+    let core = ensemble.core.clone();
+    let patience = (core.config.session_timeout_min_ms.max(1) as u64) * LEASE_SHARE.0 / LEASE_SHARE.1;
+    let mut interval = tokio::time::interval(Duration::from_millis((core.config.tick_ms / 4).max(1)));
+    while !core.stopped() {
+        interval.tick().await;
+        let silent_for =
+            core.world.clock.monotonic_ms().saturating_sub(core.contact_ms.load(Ordering::Relaxed));
+        if core.leading.borrow().is_some() || !*core.serving.borrow() || silent_for <= patience {
+            continue;
+        }
+        tracing::warn!(silent_for, "no leader has heard of this node for too long; its clients are let go");
+        core.serving.send_replace(false);
+        let waiting = core.sequencer.lock().forwards.give_up();
+        core.refuse(waiting);
+        for (session, attachment) in core.sessions.lock().attachments() {
+            // The node's own sessions know when they end; they have no client who could be misled meanwhile.
+            if !ensemble.is_own_session(session) {
+                attachment.subscriber.closed(Closed::NodeStopping);
+            }
         }
     }
 }
@@ -62,7 +93,7 @@ pub(crate) async fn reap(ensemble: Ensemble) {
     let mut interval = tokio::time::interval(Duration::from_millis(check));
     while !core.stopped() {
         interval.tick().await;
-        if !*core.serving.borrow() {
+        if core.leading.borrow().is_none() {
             continue;
         }
         let now = core.world.clock.wall_ms();
@@ -99,29 +130,35 @@ pub(crate) async fn snapshots(core: Arc<Core>) {
 
 /// Writes one snapshot as of now.
 pub(crate) fn write_snapshot(core: &Core) -> Result<(), String> {
-    let (end, begun) = {
+    let _alone = core.snapshotting.lock();
+    let (end, voters, begun) = {
         let mut shared = core.shared.write();
-        (shared.applied_end, shared.tree.begin_snapshot())
+        (shared.applied_end, shared.voters.clone(), shared.tree.begin_snapshot())
     };
     let Some(mut snapshot) = begun else { return Err("a snapshot is under way already".to_owned()) };
-    let written = stream_snapshot(core, end, &mut snapshot);
+    let written = stream_snapshot(core, end, voters, &mut snapshot);
     core.shared.write().tree.end_snapshot(snapshot);
     written.map_err(|error| error.to_string())
 }
 
-fn stream_snapshot(core: &Core, end: i64, snapshot: &mut tree::Snapshot) -> std::io::Result<()> {
+fn stream_snapshot(
+    core: &Core,
+    end: i64,
+    voters: Option<(i64, VoterSet)>,
+    snapshot: &mut tree::Snapshot,
+) -> std::io::Result<()> {
     while !snapshot.collect(&core.shared.read().tree, SNAPSHOT_SLOTS) {}
     snapshot.sort();
     let records = snapshot.len() as u64;
-    let summary = Summary { records, last_zxid: snapshot.at(), time_ms: core.world.clock.wall_ms() };
+    let summary = Summary { records, last_zxid: snapshot.at(), time_ms: core.world.clock.wall_ms(), voters };
     let mut writer = core.znode_log.begin_snapshot(end, &summary)?;
     let mut images = Vec::with_capacity(SNAPSHOT_IMAGES);
     while snapshot.next(&core.shared.read().tree, SNAPSHOT_IMAGES, &mut images) > 0 {
         for image in images.drain(..) {
             writer.add(&image)?;
         }
-        if core.stopped() {
-            return Err(std::io::Error::other("the node stops"));
+        if core.stopped() || core.installing.load(Ordering::Acquire) {
+            return Err(std::io::Error::other("the node stops, or takes over another node's snapshot"));
         }
     }
     let file = writer.finish()?;

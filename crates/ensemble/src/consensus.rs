@@ -2,11 +2,17 @@
 //!
 //! Invariant: one lock spans a step and all its actions, so that the log view of the next step shows what the actions did.
 use crate::core::Core;
-use crate::vote_file;
+use crate::install::Receiver;
+use crate::links::Links;
+use crate::{control, vote_file};
+use kafka_wire::Records;
 use log::{Batch, BatchBuilder, RecordHeader};
+use quorum::message::Response;
 use quorum::{Action, ControlRecord, Event, Millis, Quorum};
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::sync::oneshot;
 
 /// The quorum and what its actions need.
 pub(crate) struct Consensus {
@@ -14,17 +20,39 @@ pub(crate) struct Consensus {
     pub(crate) vote_path: PathBuf,
     /// The epoch that this node leads, if it does.
     pub(crate) leading: Option<i32>,
+    /// The other nodes: where they are.
+    pub(crate) links: Links,
+    /// Who waits for the answers to requests of other nodes, by the core's number.
+    pub(crate) replies: HashMap<u64, oneshot::Sender<Response>>,
+    pub(crate) next_correlation: u64,
+    /// What the response that is being handled carries.
+    pub(crate) received: Received,
+    /// The snapshot that is being fetched.
+    pub(crate) receiver: Option<Receiver>,
+    /// Told when the core needs this node no more after `Event::Shutdown`.
+    pub(crate) shutdown: Option<oneshot::Sender<()>>,
+}
+
+/// The bytes of a response: entries of the log, or a piece of a snapshot.
+#[derive(Default)]
+pub(crate) struct Received {
+    pub(crate) batches: Vec<Batch>,
+    pub(crate) piece: Records,
 }
 
 impl Core {
     /// Lets the quorum take an event and does what it asks, until it asks for nothing more.
-    pub(crate) fn step(&self, event: Event) -> Result<(), String> {
+    pub(crate) fn step(self: &Arc<Self>, event: Event) -> Result<(), String> {
         let mut guard = self.consensus.lock();
         let Some(consensus) = guard.as_mut() else { return Ok(()) };
         self.step_locked(consensus, event)
     }
 
-    pub(crate) fn step_locked(&self, consensus: &mut Consensus, event: Event) -> Result<(), String> {
+    pub(crate) fn step_locked(
+        self: &Arc<Self>,
+        consensus: &mut Consensus,
+        event: Event,
+    ) -> Result<(), String> {
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
             let now = Millis(self.world.clock.monotonic_ms());
@@ -36,7 +64,7 @@ impl Core {
 
     /// Carries out the actions of one step; what they lead to is added to `events`.
     pub(crate) fn carry_out(
-        &self,
+        self: &Arc<Self>,
         consensus: &mut Consensus,
         actions: Vec<Action>,
         events: &mut VecDeque<Event>,
@@ -47,13 +75,17 @@ impl Core {
                     .map_err(|error| {
                         format!("storing the vote in {}: {error}", consensus.vote_path.display())
                     })?,
-                Action::AppendControl { epoch, records } => {
-                    let batch =
-                        control_batch(self.znode_log.end(), epoch, &records, self.world.clock.wall_ms())?;
-                    self.znode_log.append(&[batch]).map_err(|error| error.to_string())?;
-                    events.push_back(Event::Appended { voters: voter_sets(self.znode_log.end(), records) });
-                    self.work.notify_one();
+                Action::AppendControl { epoch, records } => self.append_control(epoch, records, events)?,
+                Action::AppendFetched { .. } => self.append_fetched(consensus, events)?,
+                Action::TruncateTo { offset } => {
+                    self.znode_log.truncate_to(offset).map_err(|error| error.to_string())?;
+                    events.push_back(Event::Truncated);
                 }
+                Action::AppendSnapshot(piece) => {
+                    let bytes = std::mem::take(&mut consensus.received.piece);
+                    self.receive_snapshot(consensus, piece, &bytes)?;
+                }
+                Action::InstallSnapshot(id) => self.install_snapshot(consensus, id)?,
                 Action::HighWatermark(offset) => {
                     self.znode_log.set_high_watermark(offset);
                     self.committed.send_replace(offset);
@@ -68,37 +100,79 @@ impl Core {
                     self.stop_leading();
                 }
                 Action::LeaderChanged { leader, epoch } => {
-                    tracing::info!(?leader, epoch, "the quorum's leader changed");
+                    consensus.links.leader_known(leader);
+                    self.leader_changed(leader, epoch);
                 }
                 Action::SetTimer(deadline) => {
                     self.tick_at.send_replace(deadline.0);
                 }
-                Action::ShutdownComplete | Action::Repaired => {}
-                Action::Fatal(reason) => return Err(reason.to_string()),
-                Action::Send { to, .. } => {
-                    // With one voter the quorum has nobody to talk to; the peers' connections come with the cluster.
-                    return Err(format!("the quorum wants to talk to {to:?}, but this node has no peers"));
+                Action::ShutdownComplete => {
+                    if let Some(shutdown) = consensus.shutdown.take() {
+                        // Whoever asked may have lost its patience.
+                        let _gone = shutdown.send(());
+                    }
                 }
-                Action::Reply { .. }
-                | Action::AppendFetched { .. }
-                | Action::TruncateTo { .. }
-                | Action::AppendSnapshot(_)
-                | Action::InstallSnapshot(_) => {
-                    return Err("the quorum of one was asked to follow another node".to_owned());
+                Action::Repaired => {
+                    self.znode_log.forget_damage().map_err(|error| error.to_string())?;
+                }
+                Action::Fatal(reason) => return Err(reason.to_string()),
+                Action::Send { to, correlation, request } => {
+                    self.send(consensus, to, correlation, request, events);
+                }
+                Action::Reply { correlation, response } => {
+                    if let Some(waiting) = consensus.replies.remove(&correlation) {
+                        // The peer's connection may have ended.
+                        let _gone = waiting.send(response);
+                    }
                 }
             }
         }
         Ok(())
     }
 
-    /// Appends batches that were sequenced in `epoch`, unless that leadership is over; those who wait have been told then.
-    pub(crate) fn append(&self, epoch: i32, batches: &[Batch]) -> Result<(), String> {
+    /// Appends the quorum's own records. What clients' writes wait in the queue has offsets already and goes first.
+    fn append_control(
+        self: &Arc<Self>,
+        epoch: i32,
+        records: Vec<ControlRecord>,
+        events: &mut VecDeque<Event>,
+    ) -> Result<(), String> {
+        let mut sequencer = self.sequencer.lock();
+        if let Some((_, batches)) = sequencer.take_queue() {
+            self.znode_log.append(&batches).map_err(|error| error.to_string())?;
+        }
+        let batch = control_batch(self.znode_log.end(), epoch, &records, self.world.clock.wall_ms())?;
+        self.znode_log.append(&[batch]).map_err(|error| error.to_string())?;
+        sequencer.skip_to(self.znode_log.end());
+        drop(sequencer);
+        events.push_back(Event::Appended { voters: voter_sets(self.znode_log.end(), records) });
+        self.work.notify_one();
+        Ok(())
+    }
+
+    fn append_fetched(
+        self: &Arc<Self>,
+        consensus: &mut Consensus,
+        events: &mut VecDeque<Event>,
+    ) -> Result<(), String> {
+        let batches = std::mem::take(&mut consensus.received.batches);
+        self.znode_log.append(&batches).map_err(|error| error.to_string())?;
+        let is_control = |batch: &&Batch| batch.header().is_control();
+        let voters = batches.iter().filter(is_control).filter_map(control::voters).collect();
+        events.push_back(Event::Appended { voters });
+        self.work.notify_one();
+        Ok(())
+    }
+
+    /// Appends what was sequenced since the last time, unless that leadership is over; those who wait have been told then.
+    pub(crate) fn append_queued(self: &Arc<Self>) -> Result<(), String> {
         let mut guard = self.consensus.lock();
         let Some(consensus) = guard.as_mut() else { return Ok(()) };
+        let Some((epoch, batches)) = self.sequencer.lock().take_queue() else { return Ok(()) };
         if consensus.leading != Some(epoch) {
             return Ok(());
         }
-        self.znode_log.append(batches).map_err(|error| error.to_string())?;
+        self.znode_log.append(&batches).map_err(|error| error.to_string())?;
         self.step_locked(consensus, Event::Appended { voters: Vec::new() })
     }
 }

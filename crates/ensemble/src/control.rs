@@ -5,7 +5,8 @@ use kafka_wire::messages::control_records::{
     Endpoint, KRaftVersionFeature, LeaderChangeMessage, LeaderChangeMessageVoter, VotersRecord,
     VotersRecordVoter,
 };
-use quorum::{ControlRecord, Voter};
+use log::{Batch, Scratch};
+use quorum::{ControlRecord, ReplicaId, Voter, VoterSet};
 
 /// Control record types (`ControlRecordType`).
 const LEADER_CHANGE: i16 = 2;
@@ -32,6 +33,35 @@ pub(crate) fn encode(record: &ControlRecord) -> (Bytes, Bytes) {
             (key(VOTERS), bytes_of(&message))
         }
     }
+}
+
+/// The voter set of a control batch, if it holds one, with the offset of its record.
+pub(crate) fn voters(batch: &Batch) -> Option<(i64, VoterSet)> {
+    let mut scratch = Scratch::new();
+    let mut found = None;
+    for record in batch.records(&mut scratch).ok()? {
+        let record = record.ok()?;
+        let is_voters = record.key.and_then(|key| key.get(2..4)) == Some(&VOTERS.to_be_bytes()[..]);
+        if let Some(value) = record.value.filter(|_| is_voters) {
+            found = Some((record.offset, read_voters(value)?));
+        }
+    }
+    found
+}
+
+fn read_voters(value: &[u8]) -> Option<VoterSet> {
+    let mut decoder = kafka_wire::Decoder::new(Bytes::copy_from_slice(value));
+    let record = VotersRecord::decode(&mut decoder, 0).ok()?;
+    let endpoint = |endpoint: &Endpoint| quorum::Endpoint {
+        listener: endpoint.name.to_string(),
+        host: endpoint.host.to_string(),
+        port: endpoint.port,
+    };
+    let voters = record.voters.iter().map(|voter| Voter {
+        replica: ReplicaId::new(voter.voter_id, voter.voter_directory_id),
+        endpoints: voter.endpoints.iter().map(endpoint).collect(),
+    });
+    Some(VoterSet::new(voters))
 }
 
 fn voter_record(voter: &Voter) -> VotersRecordVoter {

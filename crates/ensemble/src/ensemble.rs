@@ -172,13 +172,16 @@ impl Ensemble {
         params: ConnectParams,
         subscriber: Arc<dyn Subscriber>,
     ) -> Result<Connected, ConnectError> {
+        if !*self.core.serving.borrow() {
+            return Err(ConnectError::NotServing);
+        }
         if params.last_zxid_seen > self.core.shared.read().last_zxid() {
             return Err(ConnectError::AheadOfServer);
         }
         if params.session.0 == 0 {
             self.open(params.timeout_ms, subscriber).await
         } else {
-            self.attach(params, subscriber)
+            self.attach(params, subscriber).await
         }
     }
 
@@ -207,13 +210,25 @@ impl Ensemble {
         Ok(Connected { session, password, timeout_ms })
     }
 
-    fn attach(
+    /// Attaches to a session that may have been opened at any node: the leader knows whether it still lives, and hears of its move.
+    async fn attach(
         &self,
         params: ConnectParams,
         subscriber: Arc<dyn Subscriber>,
     ) -> Result<Connected, ConnectError> {
         let digest: tree::PasswordDigest = Sha256::digest(&params.password).into();
         let password: [u8; 16] = params.password.as_slice().try_into().map_err(|_| ConnectError::Expired)?;
+        let (send, answer) = oneshot::channel::<Outcome>();
+        let done: Completion = Box::new(move |outcome, _| {
+            // Nobody waits any more if the client has gone.
+            let _gone = send.send(outcome);
+        });
+        self.core.attach(params.session, digest, done);
+        match answer.await.map_err(|_| ConnectError::NotServing)?.result {
+            Ok(_) => {}
+            Err(Refusal::NotServing) => return Err(ConnectError::NotServing),
+            Err(Refusal::Tree(_) | Refusal::SessionMoved) => return Err(ConnectError::Expired),
+        }
         let timeout_ms = self
             .read(|view| {
                 let session = view.tree().session(params.session)?;
@@ -310,11 +325,14 @@ impl Ensemble {
 
     /// The node's figures.
     pub fn status(&self) -> Status {
-        let epoch = self.core.consensus.lock().as_ref().map_or(0, |consensus| consensus.quorum.epoch());
+        let (epoch, mode) = match self.core.consensus.lock().as_ref() {
+            Some(consensus) => (consensus.quorum.epoch(), self.mode(&consensus.quorum)),
+            None => (0, Mode::Standalone),
+        };
         let outstanding = self.core.sequencer.lock().outstanding();
         let shared = self.core.shared.read();
         Status {
-            mode: Mode::Standalone,
+            mode,
             epoch,
             last_zxid: shared.last_zxid(),
             znodes: shared.tree.node_count(),
@@ -324,6 +342,16 @@ impl Ensemble {
             sessions: self.core.sessions.lock().count(),
             outstanding,
             applied: self.core.applied_count.load(Ordering::Relaxed),
+        }
+    }
+
+    /// In ZooKeeper's words: a voter that doesn't lead is a follower, also while there is no leader to follow.
+    fn mode(&self, quorum: &quorum::Quorum) -> Mode {
+        match quorum.role() {
+            _ if self.core.peers.is_none() => Mode::Standalone,
+            quorum::RoleName::Leader => Mode::Leader,
+            quorum::RoleName::Observer => Mode::Observer,
+            _ => Mode::Follower,
         }
     }
 

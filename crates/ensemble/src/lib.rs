@@ -6,6 +6,7 @@
 //! This crate knows no topic but `__znodes` and no socket. Whoever serves a protocol hands in a [`Subscriber`] and gets events and
 //! answers in the order of the log.
 mod applier;
+mod asks;
 mod background;
 mod client;
 mod config;
@@ -14,6 +15,10 @@ mod control;
 mod coordinator;
 mod core;
 mod ensemble;
+mod forwarder;
+mod forwards;
+mod install;
+mod links;
 mod outcome;
 mod records;
 mod sequencer;
@@ -25,6 +30,7 @@ mod subscriber;
 mod topic;
 mod vote_file;
 mod watches;
+mod wire;
 mod writer;
 mod znode_log;
 

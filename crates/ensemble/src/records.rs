@@ -2,6 +2,7 @@
 //!
 //! Invariants: decoding what was encoded gives the same transaction; everything but a znode's data is readable text; a key
 //! that begins with `/` is a znode's path, any other is none.
+use crate::asks::Origin;
 use bytes::Bytes;
 use log::builder::BuildError;
 use log::{Batch, BatchBuilder, RecordHeader, RecordView, Scratch};
@@ -25,8 +26,15 @@ pub(crate) struct RecordFault {
     pub(crate) what: String,
 }
 
+/// A transaction of the log.
+pub(crate) struct Entry {
+    pub(crate) txn: Txn,
+    /// The node that forwarded it, if it was not asked of the leader itself.
+    pub(crate) origin: Option<Origin>,
+}
+
 /// Encodes a transaction as the batch that is its place in the log.
-pub(crate) fn encode_txn(txn: &Txn, epoch: i32) -> Result<Batch, BuildError> {
+pub(crate) fn encode_txn(txn: &Txn, epoch: i32, origin: Option<Origin>) -> Result<Batch, BuildError> {
     let mut builder = BatchBuilder::new(txn.zxid.0).leader_epoch(epoch);
     let session = txn.session.map(|id| id.to_string());
     let mut headers = HeaderText::default();
@@ -35,6 +43,8 @@ pub(crate) fn encode_txn(txn: &Txn, epoch: i32) -> Result<Batch, BuildError> {
         let (key, value) = describe(change, &mut headers);
         if index > 0 {
             headers.add("index", format_args!("{index}"));
+        } else if let Some(origin) = origin {
+            headers.add("from", format_args!("{origin}"));
         }
         if let Some(session) = &session {
             headers.add("session", format_args!("{session}"));
@@ -159,7 +169,7 @@ pub(crate) fn decode_snapshot_record(record: &RecordView<'_>) -> Result<Snapshot
 }
 
 /// Decodes a batch of the tail; `None` for a control batch.
-pub(crate) fn decode_txn(batch: &Batch, scratch: &mut Scratch) -> Result<Option<Txn>, RecordFault> {
+pub(crate) fn decode_txn(batch: &Batch, scratch: &mut Scratch) -> Result<Option<Entry>, RecordFault> {
     let header = batch.header();
     if header.is_control() {
         return Ok(None);
@@ -172,15 +182,17 @@ pub(crate) fn decode_txn(batch: &Batch, scratch: &mut Scratch) -> Result<Option<
         session: None,
         changes: Vec::new(),
     };
+    let mut origin = None;
     for record in batch.records(scratch).map_err(unreadable)? {
         let record = record.map_err(unreadable)?;
         let fields = Fields::of(&record)?;
         if txn.changes.is_empty() {
             txn.session = fields.session.map(parse_session).transpose().map_err(|what| fields.fault(what))?;
+            origin = fields.from.map(parse_origin).transpose().map_err(|what| fields.fault(what))?;
         }
         txn.changes.push(fields.change()?);
     }
-    Ok(Some(txn))
+    Ok(Some(Entry { txn, origin }))
 }
 
 /// The text headers of one record, before they can be borrowed.
@@ -261,6 +273,10 @@ fn parse_session(text: &str) -> Result<SessionId, String> {
         .ok_or_else(|| format!("{text:?} is no session id"))
 }
 
+fn parse_origin(text: &str) -> Result<Origin, String> {
+    Origin::parse(text).ok_or_else(|| format!("{text:?} names no forwarded request"))
+}
+
 /// `scheme:id:perms` entries with `,` between them; `,` and `\` of an id are escaped with `\`.
 struct AclText<'a>(&'a AclList);
 
@@ -314,6 +330,7 @@ struct Fields<'a> {
     value: Option<&'a [u8]>,
     op: &'a str,
     session: Option<&'a str>,
+    from: Option<&'a str>,
     acl: Option<&'a str>,
     owner: Option<&'a str>,
     version: Option<&'a str>,
@@ -331,6 +348,7 @@ impl<'a> Fields<'a> {
             value: record.value,
             op: "",
             session: None,
+            from: None,
             acl: None,
             owner: None,
             version: None,
@@ -342,6 +360,7 @@ impl<'a> Fields<'a> {
             match header.key {
                 b"op" => fields.op = value,
                 b"session" => fields.session = Some(value),
+                b"from" => fields.from = Some(value),
                 b"acl" => fields.acl = Some(value),
                 b"owner" => fields.owner = Some(value),
                 b"version" => fields.version = Some(value),
@@ -477,13 +496,16 @@ mod tests {
     fn round_trip(changes: Vec<Change>) {
         let session = Some(SessionId(0x0100_0000_0000_0007));
         let txn = Txn { zxid: Zxid(41), time_ms: 1_700_000_000_123, session, changes };
-        let batch = encode_txn(&txn, 3).expect("it can be encoded");
+        let origin = Some(Origin { node: 2, incarnation: 0x9f_3a21, number: 17 });
+        let batch = encode_txn(&txn, 3, origin).expect("it can be encoded");
         assert_eq!(batch.header().base_offset, 41);
         assert_eq!(batch.header().last_offset(), txn.last_offset());
         assert_eq!(batch.header().partition_leader_epoch, 3);
         let bytes = batch.to_bytes();
         let batch = Batch::parse_one(&bytes).expect("a batch");
-        assert_eq!(decode_txn(&batch, &mut Scratch::new()), Ok(Some(txn)));
+        let read =
+            decode_txn(&batch, &mut Scratch::new()).expect("it can be read").expect("it is no control batch");
+        assert_eq!((read.txn, read.origin), (txn, origin));
     }
 
     #[test]
@@ -551,7 +573,7 @@ mod tests {
             let mut builder = BatchBuilder::new(5);
             builder.append(0, key, Some(b""), &headers).expect("it can be built");
             let batch = builder.build().expect("it can be built");
-            let fault = decode_txn(&batch, &mut Scratch::new()).expect_err("it makes no sense");
+            let fault = decode_txn(&batch, &mut Scratch::new()).err().expect("it makes no sense");
             assert_eq!(fault.offset, 5);
         }
     }

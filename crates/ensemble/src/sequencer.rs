@@ -1,14 +1,20 @@
 //! Puts writes into an order: judges each against the tree and the writes in flight, gives it its zxid, and remembers who waits.
+//! On a node that doesn't lead it keeps what the leader is asked instead.
 //!
 //! Invariants: the sequencer's lock is taken before the tree's; `next_offset` is the log's end plus everything queued; whoever
 //! waits is answered in the order of submission; a refusal is answered only once everything it was judged against is
-//! applied (reference 3.39). While the node does not lead, nothing is queued and nobody waits.
+//! applied (reference 3.39). While the node does not lead, nothing is queued.
+use crate::asks::{Origin, Verdict};
 use crate::ensemble::ReadView;
+use crate::forwards::Forwards;
 use crate::outcome::{Completion, OpResult, Outcome, Refusal};
 use crate::records;
 use log::Batch;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use tree::{AuthId, Change, Context, Options, Pending, Planned, Request, SessionId, Stat, Tree, Txn, Zxid};
+
+/// How many runs of other nodes are remembered; each takes a few bytes, and nodes rarely restart while one leads.
+const ORIGINS_MAX: usize = 10_000;
 
 /// The order of writes of a leader.
 pub(crate) struct Sequencer {
@@ -18,6 +24,10 @@ pub(crate) struct Sequencer {
     next_offset: i64,
     queue: Vec<Batch>,
     waiting: VecDeque<Waiting>,
+    /// The number of the last ask of every run of another node, since this node leads.
+    seen: HashMap<(i32, i64), i64>,
+    /// What this node asks the leader while it follows.
+    pub(crate) forwards: Forwards,
 }
 
 /// A request on its way: with a transaction if it has one, and in any case with someone who waits for the answer.
@@ -25,7 +35,8 @@ pub(crate) struct Waiting {
     /// The answer may be given once everything below this offset is applied.
     pub(crate) position: i64,
     pub(crate) work: Work,
-    pub(crate) done: Completion,
+    /// `None` for a request of another node, which knows by itself when its transaction is applied.
+    pub(crate) done: Option<Completion>,
 }
 
 /// What a waiting request stands for.
@@ -44,6 +55,12 @@ pub(crate) struct Asker<'a> {
     pub(crate) options: &'a Options,
 }
 
+/// What the tree says to a request.
+enum Judged {
+    Txn(i32, Txn, Vec<Planned>),
+    Answer(Result<Vec<OpResult>, Refusal>),
+}
+
 impl Sequencer {
     pub(crate) fn new() -> Sequencer {
         Sequencer {
@@ -52,6 +69,8 @@ impl Sequencer {
             next_offset: 0,
             queue: Vec::new(),
             waiting: VecDeque::new(),
+            seen: HashMap::new(),
+            forwards: Forwards::new(),
         }
     }
 
@@ -60,9 +79,14 @@ impl Sequencer {
         self.epoch
     }
 
+    /// The offset of the next transaction: the end of everything that was sequenced.
+    pub(crate) fn next_offset(&self) -> i64 {
+        self.next_offset
+    }
+
     /// How many requests wait for their answer.
     pub(crate) fn outstanding(&self) -> usize {
-        self.waiting.len()
+        self.waiting.len() + self.forwards.len()
     }
 
     /// Begins to take writes, the first of which goes to `next_offset`. The tree must hold everything below it.
@@ -70,14 +94,15 @@ impl Sequencer {
         self.pending = Pending::default();
         self.epoch = Some(epoch);
         self.next_offset = next_offset;
+        self.seen.clear();
     }
 
     /// Takes no more writes and hands out everyone who waits: their outcome is unknown.
-    pub(crate) fn deactivate(&mut self) -> VecDeque<Waiting> {
+    pub(crate) fn deactivate(&mut self) -> Vec<Completion> {
         self.epoch = None;
         self.pending = Pending::default();
         self.queue.clear();
-        std::mem::take(&mut self.waiting)
+        self.waiting.drain(..).filter_map(|waiting| waiting.done).collect()
     }
 
     /// Judges a request and queues its transaction. What can be answered at once (nothing is in flight) is handed back.
@@ -85,11 +110,53 @@ impl Sequencer {
         &mut self,
         tree: &Tree,
         asker: &Asker<'_>,
-        request: Request,
+        request: &Request,
         done: Completion,
     ) -> Submitted {
+        match self.judge(tree, asker, request) {
+            Judged::Answer(result) => self.answer_later(result, done),
+            Judged::Txn(epoch, txn, plan) => match self.queue_txn(epoch, txn, plan, Some(done), None) {
+                Ok(()) => Submitted::Queued,
+                // Requests are bounded by the doors far below the 2 GiB of a batch; only the end of a session with tens of
+                // millions of ephemerals gets here, and the changes prepared for it can't be taken back.
+                Err(reason) => Submitted::Fatal(reason),
+            },
+        }
+    }
+
+    /// Judges a request of another node and queues its transaction. The verdict may be told at once: that node waits for what it
+    /// rests on. An error means that the node must stop.
+    pub(crate) fn submit_forwarded(
+        &mut self,
+        tree: &Tree,
+        asker: &Asker<'_>,
+        request: &Request,
+        origin: Origin,
+    ) -> Result<Verdict, String> {
+        match self.judge(tree, asker, request) {
+            Judged::Answer(result) => Ok(Verdict::Answer { position: self.next_offset, result }),
+            Judged::Txn(epoch, txn, plan) => {
+                let verdict = Verdict::Sequenced { zxid: txn.zxid, plan: plan.clone() };
+                self.queue_txn(epoch, txn, plan, None, Some(origin))?;
+                Ok(verdict)
+            }
+        }
+    }
+
+    /// Notes that an ask of another node was taken up; false if it was before.
+    pub(crate) fn is_first_sight(&mut self, origin: Origin) -> bool {
+        if self.seen.len() >= ORIGINS_MAX {
+            self.seen.clear();
+        }
+        let last = self.seen.entry((origin.node, origin.incarnation)).or_insert(0);
+        let is_new = origin.number > *last;
+        *last = origin.number.max(*last);
+        is_new
+    }
+
+    fn judge(&mut self, tree: &Tree, asker: &Asker<'_>, request: &Request) -> Judged {
         let Some(epoch) = self.epoch else {
-            return Submitted::Now(Err(Refusal::NotServing), done);
+            return Judged::Answer(Err(Refusal::NotServing));
         };
         let context = Context {
             session: asker.session,
@@ -98,18 +165,12 @@ impl Sequencer {
             zxid: Zxid(self.next_offset),
             options: asker.options,
         };
-        let prepared = match tree::prepare(tree, &mut self.pending, &context, &request) {
-            Ok(prepared) => prepared,
-            Err(refused) => return self.answer_later(Err(Refusal::Tree(refused)), done),
-        };
-        if prepared.txn.changes.is_empty() {
-            return self.answer_later(Ok(results_of(&prepared.plan, &prepared.txn, &[])), done);
-        }
-        match self.queue_txn(epoch, prepared.txn, prepared.plan, done) {
-            Ok(()) => Submitted::Queued,
-            // Requests are bounded by the doors far below the 2 GiB of a batch; only the end of a session with tens of
-            // millions of ephemerals gets here, and the changes prepared for it can't be taken back.
-            Err(reason) => Submitted::Fatal(reason),
+        match tree::prepare(tree, &mut self.pending, &context, request) {
+            Err(refused) => Judged::Answer(Err(Refusal::Tree(refused))),
+            Ok(prepared) if prepared.txn.changes.is_empty() => {
+                Judged::Answer(Ok(results_of(&prepared.plan, &prepared.txn, &[])))
+            }
+            Ok(prepared) => Judged::Txn(epoch, prepared.txn, prepared.plan),
         }
     }
 
@@ -122,7 +183,7 @@ impl Sequencer {
     ) -> Result<(), String> {
         let Some(epoch) = self.epoch else { return Ok(()) };
         let txn = Txn { zxid: Zxid(self.next_offset), time_ms, session: None, changes };
-        self.queue_txn(epoch, txn, Vec::new(), done)
+        self.queue_txn(epoch, txn, Vec::new(), Some(done), None)
     }
 
     fn queue_txn(
@@ -130,9 +191,10 @@ impl Sequencer {
         epoch: i32,
         txn: Txn,
         plan: Vec<Planned>,
-        done: Completion,
+        done: Option<Completion>,
+        origin: Option<Origin>,
     ) -> Result<(), String> {
-        let batch = records::encode_txn(&txn, epoch)
+        let batch = records::encode_txn(&txn, epoch, origin)
             .map_err(|error| format!("transaction {} can't be encoded: {error}", txn.zxid))?;
         self.next_offset = batch.header().next_offset();
         self.queue.push(batch);
@@ -150,7 +212,7 @@ impl Sequencer {
             return Submitted::Now(result, done);
         }
         let position = self.next_offset;
-        self.waiting.push_back(Waiting { position, work: Work::Answer(result), done });
+        self.waiting.push_back(Waiting { position, work: Work::Answer(result), done: Some(done) });
         Submitted::Queued
     }
 
@@ -159,6 +221,13 @@ impl Sequencer {
         match self.epoch {
             Some(epoch) if !self.queue.is_empty() => Some((epoch, std::mem::take(&mut self.queue))),
             _ => None,
+        }
+    }
+
+    /// The quorum put records of its own behind everything that was taken from the queue.
+    pub(crate) fn skip_to(&mut self, next_offset: i64) {
+        if self.epoch.is_some() {
+            self.next_offset = next_offset;
         }
     }
 
@@ -184,6 +253,11 @@ impl Sequencer {
     /// Forgets the overlay of everything up to this transaction, because the tree has it.
     pub(crate) fn applied_through(&mut self, zxid: Zxid) {
         self.pending.applied_through(zxid);
+    }
+
+    /// Whether a session is open, or about to be, in the order of writes.
+    pub(crate) fn session_open(&self, tree: &Tree, id: SessionId) -> bool {
+        self.pending.session_open(tree, id)
     }
 }
 

@@ -21,6 +21,15 @@ impl Pulse {
     }
 }
 
+/// A run of another node, to whose connection a session may be attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Owner {
+    /// The node.
+    pub(crate) node: i32,
+    /// Its run.
+    pub(crate) incarnation: i64,
+}
+
 /// The connection that a session is attached to.
 #[derive(Clone)]
 pub(crate) struct Attachment {
@@ -36,6 +45,10 @@ struct Tracked {
     bucket_ms: u64,
     pulse: Arc<Pulse>,
     attachment: Option<Attachment>,
+    /// The other node that speaks for the session, as far as the leader knows.
+    owner: Option<Owner>,
+    /// The pulse that the leader was told of.
+    reported_ms: u64,
     closing: bool,
 }
 
@@ -56,9 +69,98 @@ impl Sessions {
     pub(crate) fn track(&mut self, id: SessionId, timeout_ms: u64, now_ms: u64) {
         let bucket_ms = self.bucket(now_ms + timeout_ms);
         let pulse = Arc::new(Pulse(AtomicU64::new(now_ms)));
-        let tracked = Tracked { timeout_ms, bucket_ms, pulse, attachment: None, closing: false };
+        let tracked = Tracked {
+            timeout_ms,
+            bucket_ms,
+            pulse,
+            attachment: None,
+            owner: None,
+            reported_ms: 0,
+            closing: false,
+        };
         if self.tracked.insert(id, tracked).is_none() {
             self.buckets.entry(bucket_ms).or_default().push(id);
+        }
+    }
+
+    /// Gives every session its full timeout from now on: a new leader knows neither when they were heard of nor by whom.
+    pub(crate) fn give_time(&mut self, now_ms: u64) {
+        self.buckets.clear();
+        for (id, tracked) in &mut self.tracked {
+            tracked.pulse.touch(now_ms);
+            tracked.owner = None;
+            tracked.closing = false;
+            tracked.bucket_ms = ((now_ms + tracked.timeout_ms) / self.tick_ms + 1) * self.tick_ms;
+            self.buckets.entry(tracked.bucket_ms).or_default().push(*id);
+        }
+        for ids in self.buckets.values_mut() {
+            ids.sort_unstable();
+        }
+    }
+
+    /// Another node heard of a session.
+    pub(crate) fn heard_of(&mut self, id: SessionId, owner: Owner, now_ms: u64) {
+        if self.claim(id, owner)
+            && let Some(tracked) = self.tracked.get(&id)
+        {
+            tracked.pulse.touch(now_ms);
+        }
+    }
+
+    /// Whether another node may speak for a session: it does so already, or nobody did (SessionTrackerImpl.checkSession).
+    pub(crate) fn claim(&mut self, id: SessionId, owner: Owner) -> bool {
+        match self.tracked.get_mut(&id) {
+            Some(tracked) if tracked.attachment.is_some() => false,
+            Some(tracked) => *tracked.owner.get_or_insert(owner) == owner,
+            // The session's transaction is committed and not applied here yet, or it has ended: the tree knows.
+            None => true,
+        }
+    }
+
+    /// Another node attaches a connection to a session; a connection of this node loses it.
+    pub(crate) fn attach_elsewhere(
+        &mut self,
+        id: SessionId,
+        owner: Owner,
+        now_ms: u64,
+    ) -> Option<Attachment> {
+        let tracked = self.tracked.get_mut(&id)?;
+        tracked.pulse.touch(now_ms);
+        tracked.owner = Some(owner);
+        tracked.attachment.take()
+    }
+
+    /// The sessions with a connection here that were heard of since this was last asked.
+    pub(crate) fn take_heard_of(&mut self) -> Vec<SessionId> {
+        let mut heard = Vec::new();
+        for (id, tracked) in &mut self.tracked {
+            let pulse_ms = tracked.pulse.0.load(Ordering::Relaxed);
+            if tracked.attachment.is_some() && pulse_ms > tracked.reported_ms {
+                tracked.reported_ms = pulse_ms;
+                heard.push(*id);
+            }
+        }
+        heard.sort_unstable();
+        heard
+    }
+
+    /// Reports all sessions with a connection anew: the leader is another one.
+    pub(crate) fn forget_reports(&mut self) {
+        for tracked in self.tracked.values_mut() {
+            tracked.reported_ms = 0;
+        }
+    }
+
+    /// Keeps exactly the sessions of a tree that came in the place of the one before; connections of all others are told.
+    pub(crate) fn reset(&mut self, sessions: impl Iterator<Item = (SessionId, u64)>, now_ms: u64) {
+        self.buckets.clear();
+        for (_, tracked) in self.tracked.drain() {
+            if let Some(attachment) = tracked.attachment {
+                attachment.subscriber.closed(Closed::NodeStopping);
+            }
+        }
+        for (id, timeout_ms) in sessions {
+            self.track(id, timeout_ms, now_ms);
         }
     }
 
@@ -72,6 +174,8 @@ impl Sessions {
     ) -> Option<(Arc<Pulse>, Option<Attachment>)> {
         let tracked = self.tracked.get_mut(&id).filter(|tracked| !tracked.closing)?;
         tracked.pulse.touch(now_ms);
+        tracked.owner = None;
+        tracked.reported_ms = 0;
         Some((tracked.pulse.clone(), tracked.attachment.replace(to)))
     }
 
@@ -148,9 +252,9 @@ impl Sessions {
         self.buckets.iter().map(|(at, ids)| (*at, ids.as_slice()))
     }
 
-    /// Every attached connection, to tell them that the node stops.
-    pub(crate) fn attachments(&self) -> impl Iterator<Item = &Attachment> {
-        self.tracked.values().filter_map(|tracked| tracked.attachment.as_ref())
+    /// Every session with a connection here, to tell it that the node can't serve it.
+    pub(crate) fn attachments(&self) -> impl Iterator<Item = (SessionId, &Attachment)> {
+        self.tracked.iter().filter_map(|(id, tracked)| Some((*id, tracked.attachment.as_ref()?)))
     }
 
     fn bucket(&self, at_ms: u64) -> u64 {

@@ -3,12 +3,13 @@
 //! Invariants: a file under its final name is whole (it is written beside, flushed, then renamed) and says in its first batch
 //! how many records it holds; its records lie in offset order, so that it can be served as the head of the topic; a
 //! znode or session occurs once, at the offset of its last change.
+use crate::control;
 use crate::records::{SnapshotRecord, append_node, append_session, decode_snapshot_record};
 use base::{Disk, File, OpenMode};
 use bytes::{Bytes, BytesMut};
 use log::header::HEADER_SIZE;
 use log::{Batch, BatchBuilder, BatchHeader, RecordHeader, Scratch};
-use quorum::LogOffset;
+use quorum::{ControlRecord, LogOffset, VoterSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -36,7 +37,7 @@ struct Place {
 }
 
 /// What the first batch of a snapshot says of the rest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Summary {
     /// How many znodes and sessions there are.
     pub(crate) records: u64,
@@ -44,6 +45,8 @@ pub(crate) struct Summary {
     pub(crate) last_zxid: Zxid,
     /// When it was begun, milliseconds since 1970.
     pub(crate) time_ms: i64,
+    /// The voter set as of its end, with the offset of its record, if the log had one by then.
+    pub(crate) voters: Option<(i64, VoterSet)>,
 }
 
 /// A whole snapshot that can be read.
@@ -54,6 +57,8 @@ pub(crate) struct SnapshotFile {
     pub(crate) path: PathBuf,
     /// The last transaction that is in it.
     pub(crate) last_zxid: Zxid,
+    /// The voter set as of its end, with the offset of its record.
+    pub(crate) voters: Option<(i64, VoterSet)>,
     /// Its size in bytes.
     pub(crate) size: u64,
     file: Arc<dyn File>,
@@ -74,6 +79,7 @@ impl SnapshotFile {
             end,
             path: path.to_owned(),
             last_zxid: Zxid::NONE,
+            voters: None,
             size,
             file,
             places: Vec::new(),
@@ -99,6 +105,7 @@ impl SnapshotFile {
         match declared {
             Some(summary) if summary.records == found => {
                 snapshot.last_zxid = summary.last_zxid;
+                snapshot.voters = summary.voters;
                 Ok(snapshot)
             }
             _ => Err(invalid(path, &format!("it holds {found} records, its header says {declared:?}"))),
@@ -142,6 +149,14 @@ impl SnapshotFile {
             position += needed as u64;
         }
         Ok(())
+    }
+
+    /// A piece of the file.
+    pub(crate) fn piece(&self, position: u64, bytes: u32) -> io::Result<Bytes> {
+        let length = u64::from(bytes).min(self.size.saturating_sub(position));
+        let mut content = BytesMut::zeroed(length as usize);
+        self.file.read_exact_at(&mut content, position)?;
+        Ok(content.freeze())
     }
 
     /// Whole batches from the one that holds the first record at or after `offset` on; `None` at the end of the head.
@@ -201,7 +216,7 @@ impl<'a> SnapshotWriter<'a> {
             position: 0,
             places: Vec::new(),
             builder: None,
-            summary: *summary,
+            summary: summary.clone(),
         };
         writer.write_header()?;
         Ok(writer)
@@ -209,12 +224,14 @@ impl<'a> SnapshotWriter<'a> {
 
     /// The first batch: offset 0 is never a znode's, because a log begins with its first leader's control batch.
     fn write_header(&mut self) -> io::Result<()> {
-        let Summary { records, last_zxid, time_ms } = self.summary;
+        let Summary { records, last_zxid, time_ms, voters } = self.summary.clone();
         let (records, last_zxid) = (records.to_string(), last_zxid.to_string());
-        let headers = [
+        let at = voters.as_ref().map(|(offset, _)| offset.to_string());
+        let mut headers = vec![
             RecordHeader { key: b"records", value: Some(records.as_bytes()) },
             RecordHeader { key: b"zxid", value: Some(last_zxid.as_bytes()) },
         ];
+        headers.extend(at.as_ref().map(|at| RecordHeader { key: b"voters", value: Some(at.as_bytes()) }));
         let mut key = [0; 4];
         key[2..].copy_from_slice(&SNAPSHOT_HEADER.to_be_bytes());
         // SnapshotHeaderRecord version 0: its version, the last contained timestamp, no tagged fields.
@@ -222,6 +239,11 @@ impl<'a> SnapshotWriter<'a> {
         value[2..10].copy_from_slice(&time_ms.to_be_bytes());
         let mut builder = BatchBuilder::new(0).leader_epoch(self.end.epoch).control();
         builder.append(time_ms, Some(&key), Some(&value), &headers).map_err(io::Error::other)?;
+        if let Some((_, voters)) = voters {
+            let (key, value) = control::encode(&ControlRecord::Voters(voters));
+            let no_headers: [RecordHeader<'_>; 0] = [];
+            builder.append(time_ms, Some(&key), Some(&value), &no_headers).map_err(io::Error::other)?;
+        }
         self.write(builder)
     }
 
@@ -274,10 +296,45 @@ impl<'a> SnapshotWriter<'a> {
             end: self.end,
             path: self.path,
             last_zxid: self.summary.last_zxid,
+            voters: self.summary.voters,
             size: self.position,
             file: self.file,
             places: self.places,
         })
+    }
+}
+
+/// A snapshot that comes from another node, piece by piece.
+pub(crate) struct SnapshotReceiver {
+    /// Which one.
+    pub(crate) id: LogOffset,
+    path: PathBuf,
+    part: PathBuf,
+    file: Arc<dyn File>,
+}
+
+impl SnapshotReceiver {
+    /// Begins to receive a snapshot into `dir`.
+    pub(crate) fn begin(disk: &dyn Disk, dir: &Path, id: LogOffset) -> io::Result<SnapshotReceiver> {
+        let stem = format!("{:020}-{:010}", id.offset, id.epoch);
+        let part = dir.join(format!("{stem}{PART_SUFFIX}"));
+        let file = disk.open(&part, OpenMode::Truncate)?;
+        Ok(SnapshotReceiver { id, path: dir.join(format!("{stem}{SUFFIX}")), part, file })
+    }
+
+    /// Writes a piece.
+    pub(crate) fn write(&self, bytes: &[u8], position: u64) -> io::Result<()> {
+        self.file.write_all_vectored_at(&[io::IoSlice::new(bytes)], position)
+    }
+
+    /// Gives the snapshot its final name once it is on the medium; its content is not judged yet.
+    pub(crate) fn finish(&self, disk: &dyn Disk) -> io::Result<&Path> {
+        self.file.sync_data()?;
+        disk.rename(&self.part, &self.path)?;
+        if let Some(parent) = self.path.parent() {
+            disk.sync_dir(parent)?;
+        }
+        Ok(&self.path)
     }
 }
 
@@ -312,7 +369,13 @@ fn declared_summary(batch: &Batch, scratch: &mut Scratch) -> Option<Summary> {
     let records = std::str::from_utf8(record.header(b"records")??).ok()?.parse().ok()?;
     let zxid = std::str::from_utf8(record.header(b"zxid")??).ok()?.strip_prefix("0x")?;
     let last_zxid = Zxid(i64::from_str_radix(zxid, 16).ok()?);
-    Some(Summary { records, last_zxid, time_ms: record.timestamp })
+    let at = match record.header(b"voters") {
+        Some(at) => Some(std::str::from_utf8(at?).ok()?.parse().ok()?),
+        None => None,
+    };
+    let time_ms = record.timestamp;
+    let voters = at.and_then(|at| Some((at, control::voters(batch)?.1)));
+    Some(Summary { records, last_zxid, time_ms, voters })
 }
 
 fn invalid(path: &Path, what: &str) -> io::Error {

@@ -22,12 +22,9 @@ pub(crate) async fn run(core: Arc<Core>) {
 }
 
 /// Writes and flushes groups until nothing is queued.
-fn write_all(core: &Core) -> Result<(), String> {
+fn write_all(core: &Arc<Core>) -> Result<(), String> {
     loop {
-        let group = core.sequencer.lock().take_queue();
-        if let Some((epoch, batches)) = group {
-            core.append(epoch, &batches)?;
-        }
+        core.append_queued()?;
         if core.znode_log.flushed() == core.znode_log.end() {
             return Ok(());
         }

@@ -2,6 +2,7 @@
 //!
 //! Invariants: the log never starts behind the newest snapshot's end, so that head and tail always join; only whole segments
 //! below the oldest kept snapshot are removed; readers below the log's start are served from that snapshot.
+use crate::control;
 use crate::records::SnapshotRecord;
 use crate::snapshot::{self, SnapshotFile, SnapshotWriter, Summary};
 use base::World;
@@ -10,14 +11,17 @@ use log::{
     Batch, CleanupPolicy, Log, LogConfig, LogError, LogOptions, ReadLimits, TailBudget, TopicPartition,
 };
 use parking_lot::RwLock;
-use quorum::{LogOffset, LogView};
+use quorum::{LogOffset, LogView, VoterSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tree::Zxid;
 
 /// How much of the tail is kept in memory for readers.
 const TAIL_CACHE_BYTES: u64 = 8 << 20;
+/// How much is read at once to find the voter sets at start.
+const SCAN_BYTES: usize = 4 << 20;
+/// The file that says that flushed entries were lost.
+const DAMAGE_MARK: &str = ".zoolog_damaged";
 /// The folder of the topic's only partition.
 const FOLDER: &str = "__znodes-0";
 
@@ -95,6 +99,76 @@ impl ZnodeLog {
         self.log.flush().map(|_| ())
     }
 
+    /// Removes everything at and behind `offset`, durably.
+    pub(crate) fn truncate_to(&self, offset: i64) -> Result<(), LogError> {
+        self.log.truncate_to(offset)?;
+        self.log.flush().map(|_| ())
+    }
+
+    /// Every voter set that the tail holds, with the offset of its record, in order.
+    pub(crate) fn voter_sets(&self) -> io::Result<Vec<(i64, VoterSet)>> {
+        let mut found = Vec::new();
+        let end = self.end();
+        let mut offset =
+            self.newest_snapshot().map_or(0, |snapshot| snapshot.offset).max(self.log.log_start_offset());
+        while offset < end {
+            let chunks = self.read_tail(offset, end, SCAN_BYTES).map_err(io::Error::other)?;
+            let from = offset;
+            for batch in chunks.into_iter().flat_map(|chunk| Batch::iter(chunk).map_while(Result::ok)) {
+                offset = batch.header().next_offset();
+                if batch.header().is_control() {
+                    found.extend(control::voters(&batch));
+                }
+            }
+            if offset == from {
+                return Err(io::Error::other(format!("nothing can be read at offset {offset} of __znodes")));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Reads a piece of a snapshot; `None` if it is not kept any more.
+    pub(crate) fn read_snapshot(
+        &self,
+        id: LogOffset,
+        position: u64,
+        bytes: u32,
+    ) -> io::Result<Option<Bytes>> {
+        let snapshot = self.snapshots.read().iter().find(|file| file.end == id).cloned();
+        snapshot.map(|snapshot| snapshot.piece(position, bytes)).transpose()
+    }
+
+    /// Lets a received snapshot take the place of the log: the log is empty and begins at its end.
+    pub(crate) fn start_over(&self, snapshot: SnapshotFile) -> io::Result<()> {
+        self.log.truncate_fully_and_start_at(snapshot.end.offset).map_err(io::Error::other)?;
+        self.log.flush().map_err(io::Error::other)?;
+        let replaced = std::mem::replace(&mut *self.snapshots.write(), vec![Arc::new(snapshot)]);
+        for old in replaced {
+            self.world.disk.remove_file(&old.path)?;
+        }
+        Ok(())
+    }
+
+    /// Notes that entries that were flushed are lost, until [`ZnodeLog::forget_damage`]; survives restarts.
+    pub(crate) fn note_damage(&self) -> io::Result<()> {
+        self.world.disk.write_file_atomic(&self.dir.join(DAMAGE_MARK), b"")
+    }
+
+    /// Whether entries that were flushed were lost and not fetched again yet.
+    pub(crate) fn is_damaged(&self) -> bool {
+        self.world.disk.exists(&self.dir.join(DAMAGE_MARK))
+    }
+
+    /// Everything committed is here again.
+    pub(crate) fn forget_damage(&self) -> io::Result<()> {
+        let mark = self.dir.join(DAMAGE_MARK);
+        if self.world.disk.exists(&mark) {
+            self.world.disk.remove_file(&mark)?;
+            self.world.disk.sync_dir(&self.dir)?;
+        }
+        Ok(())
+    }
+
     /// Where the next batch goes.
     pub(crate) fn end(&self) -> i64 {
         self.log.log_end_offset()
@@ -160,9 +234,9 @@ impl ZnodeLog {
         Ok(found.map(|found| (found.offset, found.timestamp)))
     }
 
-    /// The newest snapshot's end and its last transaction.
-    pub(crate) fn newest_snapshot_zxid(&self) -> Option<(i64, Zxid)> {
-        self.snapshots.read().last().map(|snapshot| (snapshot.end.offset, snapshot.last_zxid))
+    /// The newest snapshot.
+    pub(crate) fn newest_snapshot_file(&self) -> Option<Arc<SnapshotFile>> {
+        self.snapshots.read().last().cloned()
     }
 
     /// The newest snapshot's end.

@@ -37,7 +37,8 @@ macro_rules! apis {
                 }
             }
 
-            /// The versions that Kafka 4.3 serves. Versions that it keeps back as unstable are not among them.
+            /// The versions that Kafka 4.3 serves, of ControlledShutdown those of 3.9. Versions that it keeps back as unstable are not
+            /// among them.
             pub const fn versions(self) -> Versions {
                 match self {
                     $( ApiKey::$name => <$request as Message>::VERSIONS, )+
@@ -165,6 +166,7 @@ apis! {
     Fetch = 1, FetchRequest, FetchResponse;
     ListOffsets = 2, ListOffsetsRequest, ListOffsetsResponse;
     Metadata = 3, MetadataRequest, MetadataResponse;
+    ControlledShutdown = 7, ControlledShutdownRequest, ControlledShutdownResponse;
     OffsetCommit = 8, OffsetCommitRequest, OffsetCommitResponse;
     OffsetFetch = 9, OffsetFetchRequest, OffsetFetchResponse;
     FindCoordinator = 10, FindCoordinatorRequest, FindCoordinatorResponse;

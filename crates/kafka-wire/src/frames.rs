@@ -81,6 +81,11 @@ impl Frames {
         self.partial.as_ref().map(|partial| partial.size)
     }
 
+    /// What has arrived of the frame whose end has not; empty between frames.
+    pub fn partial_start(&self) -> &[u8] {
+        self.partial.as_ref().map_or(&[], |partial| &partial.bytes)
+    }
+
     /// Whether nothing of a next frame has arrived.
     pub fn is_empty(&self) -> bool {
         self.partial.is_none() && self.chunk.is_empty()
@@ -192,6 +197,7 @@ mod tests {
         let mut at = CHUNK_BYTES;
         assert_eq!(frames.next_frame(), Ok(None));
         assert_eq!(frames.partial_size(), Some(body.len()));
+        assert_eq!(frames.partial_start(), &body[..CHUNK_BYTES - PREFIX_BYTES]);
         let place = frames.partial.as_ref().map(|partial| partial.bytes.as_ptr());
         while at < stream.len() {
             at += feed(&mut frames, &stream[at..]);

@@ -54,6 +54,29 @@ pub enum TreeError {
 }
 
 impl TreeError {
+    /// All of them.
+    const ALL: [TreeError; 14] = [
+        TreeError::RuntimeInconsistency,
+        TreeError::MarshallingError,
+        TreeError::Unimplemented,
+        TreeError::BadArguments,
+        TreeError::NoNode,
+        TreeError::NoAuth,
+        TreeError::BadVersion,
+        TreeError::NoChildrenForEphemerals,
+        TreeError::NodeExists,
+        TreeError::NotEmpty,
+        TreeError::SessionExpired,
+        TreeError::InvalidAcl,
+        TreeError::SessionMoved,
+        TreeError::QuotaExceeded,
+    ];
+
+    /// The error with this code on ZooKeeper's wire, if the tree has it.
+    pub fn from_code(code: i32) -> Option<TreeError> {
+        TreeError::ALL.into_iter().find(|error| error.code() == code)
+    }
+
     /// The code on ZooKeeper's wire.
     pub fn code(self) -> i32 {
         match self {

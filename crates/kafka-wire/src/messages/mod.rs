@@ -15,6 +15,7 @@ pub mod begin_quorum_epoch;
 pub mod consumer_offsets;
 pub mod consumer_protocol;
 pub mod control_records;
+pub mod controlled_shutdown;
 pub mod create_acls;
 pub mod create_partitions;
 pub mod create_topics;
@@ -35,6 +36,7 @@ pub mod envelope;
 pub mod fetch;
 pub mod fetch_snapshot;
 pub mod find_coordinator;
+pub mod forwarded;
 pub mod heartbeat;
 pub mod incremental_alter_configs;
 pub mod init_producer_id;
@@ -74,6 +76,7 @@ pub use control_records::{
     ControlRecordTypeSchema, EndTxnMarker, KRaftVersionRecord, LeaderChangeMessage, SnapshotFooterRecord,
     SnapshotHeaderRecord, VotersRecord,
 };
+pub use controlled_shutdown::{ControlledShutdownRequest, ControlledShutdownResponse};
 pub use create_acls::{CreateAclsRequest, CreateAclsResponse};
 pub use create_partitions::{CreatePartitionsRequest, CreatePartitionsResponse};
 pub use create_topics::{CreateTopicsRequest, CreateTopicsResponse};

@@ -48,11 +48,11 @@ fn request_and_response_of_an_api_have_the_same_versions() {
 }
 
 #[test]
-fn apis_have_the_versions_of_kafka_4_3() {
+fn apis_have_the_versions_of_kafka_4_3_and_controlled_shutdown_those_of_3_9() {
     let listed: Vec<String> =
         ApiKey::ALL.iter().map(|api| format!("{} {api} {}", api.key(), api.versions())).collect();
-    let expected = "0 Produce 3-13, 1 Fetch 4-18, 2 ListOffsets 1-11, 3 Metadata 0-13, 8 OffsetCommit 2-10, \
-        9 OffsetFetch 1-10, 10 FindCoordinator 0-6, 11 JoinGroup 0-9, 12 Heartbeat 0-4, 13 LeaveGroup 0-5, \
+    let expected = "0 Produce 3-13, 1 Fetch 4-18, 2 ListOffsets 1-11, 3 Metadata 0-13, 7 ControlledShutdown 1-3, \
+        8 OffsetCommit 2-10, 9 OffsetFetch 1-10, 10 FindCoordinator 0-6, 11 JoinGroup 0-9, 12 Heartbeat 0-4, 13 LeaveGroup 0-5, \
         14 SyncGroup 0-5, 15 DescribeGroups 0-6, 16 ListGroups 0-5, 17 SaslHandshake 0-1, 18 ApiVersions 0-4, \
         19 CreateTopics 2-7, 20 DeleteTopics 1-6, 21 DeleteRecords 0-2, 22 InitProducerId 0-5, \
         23 OffsetForLeaderEpoch 2-4, 29 DescribeAcls 1-3, 30 CreateAcls 1-3, 31 DeleteAcls 1-3, \

@@ -1,0 +1,179 @@
+//! The quorum's requests on their way to other nodes: where a node is, which lane a request takes, what its answer means.
+//!
+//! Invariant: every request of the core ends in one response or one failure.
+use crate::consensus::{Consensus, Received};
+use crate::core::Core;
+use crate::wire;
+use kafka_wire::{ErrorCode, Records, Response};
+use log::Batch;
+use peers::{Address, CallError, Lane};
+use quorum::message::{RecordRange, Request};
+use quorum::{Event, Failure, Peer};
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Where the other nodes are.
+#[derive(Default)]
+pub(crate) struct Links {
+    /// Addresses that came with answers, of leaders that no voter set names yet.
+    learnt: HashMap<i32, Address>,
+    /// Who said that it belongs to another cluster, since the start of this run.
+    strangers: BTreeSet<Peer>,
+    /// Whether this run of the node has ever had a leader: then it is in the right cluster.
+    settled: bool,
+}
+
+impl Links {
+    /// A leader was found, or lost.
+    pub(crate) fn leader_known(&mut self, leader: Option<i32>) {
+        if leader.is_some() {
+            self.settled = true;
+            self.strangers.clear();
+        }
+    }
+}
+
+impl Consensus {
+    /// Where a peer listens.
+    fn address(&self, core: &Core, peer: Peer) -> Option<Address> {
+        match peer {
+            Peer::Bootstrap(index) => {
+                core.config.cluster.bootstrap.get(usize::try_from(index).ok()?).cloned()
+            }
+            Peer::Node(id) => self.node_address(core, id),
+        }
+    }
+
+    /// Where a node listens: as the voter set says, else as an answer or the configuration said.
+    pub(crate) fn node_address(&self, core: &Core, id: i32) -> Option<Address> {
+        let voter = self.quorum.voters().get(id).and_then(|voter| voter.endpoints.first());
+        if let Some(endpoint) = voter {
+            return Some(Address { host: endpoint.host.clone(), port: endpoint.port });
+        }
+        let configured = core.config.cluster.voters.iter().find(|voter| voter.id == id);
+        self.links.learnt.get(&id).or(configured.map(|voter| &voter.address)).cloned()
+    }
+}
+
+impl Core {
+    /// Sends a request of the quorum; its end is reported to the quorum as an event.
+    pub(crate) fn send(
+        self: &Arc<Self>,
+        consensus: &mut Consensus,
+        to: Peer,
+        correlation: u64,
+        request: Request,
+        events: &mut VecDeque<Event>,
+    ) {
+        let address = consensus.address(self, to);
+        let (Some(peers), Some(address)) = (&self.peers, address) else {
+            events.push_back(Event::RequestFailed { to, correlation, failure: Failure::Lost });
+            return;
+        };
+        let config = &self.config.cluster;
+        let (lane, patience) = match &request {
+            Request::Fetch(fetch) => (Lane::ZnodeFetch, config.request_timeout_ms + fetch.max_wait_ms),
+            Request::FetchSnapshot(_) => (Lane::ZnodeFetch, config.request_timeout_ms),
+            _ => (Lane::Quorum, config.request_timeout_ms),
+        };
+        let (version, request) = wire::request(self.cluster_id.read().as_deref(), request);
+        let calling = peers.call(&address, lane, version, request, Duration::from_millis(patience));
+        let core = self.clone();
+        tokio::spawn(async move {
+            let answer = calling.await;
+            if let Err(error) = core.take_answer(to, correlation, answer) {
+                core.fail(error);
+            }
+        });
+    }
+
+    fn take_answer(
+        self: &Arc<Self>,
+        to: Peer,
+        correlation: u64,
+        answer: Result<Response, CallError>,
+    ) -> Result<(), String> {
+        if self.stopped() {
+            return Ok(());
+        }
+        let mut guard = self.consensus.lock();
+        let Some(consensus) = guard.as_mut() else { return Ok(()) };
+        let failed = |failure| Event::RequestFailed { to, correlation, failure };
+        let parsed = match answer {
+            Ok(response) => wire::parse_response(response),
+            Err(CallError::Refused(_)) => return self.step_locked(consensus, failed(Failure::Refused)),
+            Err(error) => {
+                tracing::debug!(?to, %error, "a request of the quorum got no answer");
+                return self.step_locked(consensus, failed(Failure::Lost));
+            }
+        };
+        let mut answer = match parsed {
+            Ok(answer) => answer,
+            Err(error) => {
+                self.refused_as_a_whole(consensus, to, error)?;
+                return self.step_locked(consensus, failed(Failure::Lost));
+            }
+        };
+        consensus.links.learnt.extend(answer.endpoints);
+        if let quorum::message::Response::Fetch(fetch) = &mut answer.response {
+            let Some(batches) = whole_batches(&answer.records) else {
+                tracing::warn!(?to, "a fetch of __znodes brought damaged batches; it is tried again");
+                return self.step_locked(consensus, failed(Failure::Lost));
+            };
+            fetch.records = range_of(&batches);
+            consensus.received.batches = batches;
+        } else {
+            consensus.received.piece = answer.records;
+        }
+        let done =
+            self.step_locked(consensus, Event::Response { from: to, correlation, response: answer.response });
+        consensus.received = Received::default();
+        done
+    }
+
+    /// Another node doesn't talk to this one at all.
+    fn refused_as_a_whole(
+        &self,
+        consensus: &mut Consensus,
+        peer: Peer,
+        error: ErrorCode,
+    ) -> Result<(), String> {
+        if error != ErrorCode::INCONSISTENT_CLUSTER_ID {
+            tracing::debug!(?peer, ?error, "a request of the quorum was refused");
+            return Ok(());
+        }
+        let own = self.cluster_id.read().clone().unwrap_or_default();
+        tracing::warn!(?peer, cluster = own, "another node belongs to another cluster");
+        let links = &mut consensus.links;
+        links.strangers.insert(peer);
+        let voters = consensus.quorum.voters();
+        let needed = if voters.is_empty() { 1 } else { voters.majority() };
+        if links.settled || links.strangers.len() < needed {
+            return Ok(());
+        }
+        Err(format!(
+            "this node's data belongs to cluster {own}, but the others belong to another one; give it the right voters or \
+             empty its data folder"
+        ))
+    }
+}
+
+/// The whole batches of a response, each with a right CRC; a part of one at the end is left out. `None` if anything is damaged.
+fn whole_batches(records: &Records) -> Option<Vec<Batch>> {
+    let mut batches = Vec::new();
+    for batch in Batch::iter(records.to_bytes()).map_while(Result::ok) {
+        if !batch.crc_is_valid() || batch.header().last_offset_delta < 0 {
+            return None;
+        }
+        batches.push(batch);
+    }
+    Some(batches)
+}
+
+fn range_of(batches: &[Batch]) -> Option<RecordRange> {
+    let (first, last) = (batches.first()?, batches.last()?);
+    let range =
+        RecordRange { base_offset: first.header().base_offset, end_offset: last.header().next_offset() };
+    (range.base_offset < range.end_offset).then_some(range)
+}
