@@ -66,6 +66,10 @@ class Node:
 
     def start(self, timeout=READY_SECONDS):
         """Starts the process and waits until it says `ready`."""
+        return self.launch().wait_ready(timeout)
+
+    def launch(self):
+        """Starts the process; nodes of a cluster are all launched before one of them can become ready."""
         if self.process is not None:
             raise NodeError("the node runs already")
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -82,6 +86,10 @@ class Node:
             )
         self._reader = threading.Thread(target=self._read, args=(self.process,), daemon=True)
         self._reader.start()
+        return self
+
+    def wait_ready(self, timeout=READY_SECONDS):
+        """Waits until the launched process says `ready`."""
         in_time = self._ready.wait(timeout)
         if "ready" not in self.lines or self.zk is None or self.kafka is None:
             if in_time:
@@ -135,6 +143,20 @@ class Node:
         """SIGKILL: the process gets no chance to flush anything."""
         return self._end(signal.SIGKILL, STOP_SECONDS)
 
+    def pause(self):
+        """SIGSTOP: the process holds its ports and connections, and does nothing."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self):
+        """SIGCONT."""
+        self.process.send_signal(signal.SIGCONT)
+
+    def wipe(self):
+        """Empties the data folder of a node that does not run: it will come back as another incarnation."""
+        if self.process is not None:
+            raise NodeError("the node runs, so its data cannot be taken away")
+        shutil.rmtree(self.data, ignore_errors=True)
+
     def restart(self):
         """A clean stop and a start on the same ports."""
         code = self.stop()
@@ -145,6 +167,12 @@ class Node:
     def alive(self):
         """True while the process runs."""
         return self.process is not None and self.process.poll() is None
+
+    def cpu_seconds(self):
+        """The processor time that the process has used."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        # utime and stime are the 14th and 15th field; the first two went with the name.
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def resident_bytes(self):
         """The resident memory of the process."""

@@ -53,11 +53,22 @@ def is_closed(connection, timeout=20.0):
     return False
 
 
+def four_letters(address, word, timeout=20.0):
+    """What a server answers to a four-letter word."""
+    with connect(address, timeout) as connection:
+        connection.sendall(word.encode())
+        answer = b""
+        while part := connection.recv(65536):
+            answer += part
+    return answer.decode(errors="replace")
+
+
 class Session:
     """A ZooKeeper session on one raw connection. `timeout` is 0 if the server refused it."""
 
-    def __init__(self, address, session=0, password=b"\0" * 16, timeout_ms=10_000, last_zxid=0, read_only=None):
-        self.socket = connect(address)
+    def __init__(self, address, session=0, password=b"\0" * 16, timeout_ms=10_000, last_zxid=0, read_only=None,
+                 socket_timeout=20.0):
+        self.socket = connect(address, socket_timeout)
         body = struct.pack(">iqiqi", 0, last_zxid, timeout_ms, session, len(password)) + password
         if read_only is not None:
             body += bytes([read_only])

@@ -1,16 +1,23 @@
 """Topics and records by confluent-kafka, for suites that need some on the way to something else."""
 
+import os
+
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from harness.waiting import wait_until
 
 
-def create(address, name, partitions=1, **configs):
+def replicas():
+    """How many copies a topic of the suites has: one, or three on a cluster of three."""
+    return min(3, int(os.environ.get("ZOOLOG_NODES", "1")))
+
+
+def create(address, name, partitions=1, copies=None, **configs):
     """Creates a topic; config keys have underscores for dots."""
     admin = AdminClient({"bootstrap.servers": address})
     settings = {key.replace("_", "."): str(value) for key, value in configs.items()}
-    admin.create_topics([NewTopic(name, partitions, 1, config=settings)])[name].result(30)
+    admin.create_topics([NewTopic(name, partitions, copies or replicas(), config=settings)])[name].result(30)
     wait_until(lambda: name in admin.list_topics(timeout=10).topics, what=f"topic {name}")
 
 

@@ -1,0 +1,1 @@
+"""Three nodes, clients of both worlds under load, and faults; run by `python -m chaos`."""
