@@ -88,6 +88,8 @@ pub(crate) struct Core {
     pub(crate) decided: Notify,
     /// A snapshot takes the place of the tree; writing one of the old tree is given up.
     pub(crate) installing: AtomicBool,
+    /// The leader was asked how far its tree is, so that this node can serve from there on.
+    pub(crate) asked_to_serve: AtomicBool,
     /// Held while a snapshot is written or installed.
     pub(crate) snapshotting: Mutex<()>,
     /// When the quorum's timer is due, in monotonic milliseconds.
@@ -138,6 +140,7 @@ impl Core {
             forward: Notify::new(),
             decided: Notify::new(),
             installing: AtomicBool::new(false),
+            asked_to_serve: AtomicBool::new(false),
             snapshotting: Mutex::new(()),
             tick_at: watch::Sender::new(u64::MAX),
             work: Notify::new(),
@@ -304,15 +307,26 @@ impl Core {
             return;
         }
         sequencer.forwards.resume(epoch);
-        if !*self.serving.borrow() {
-            let core = Arc::downgrade(self);
-            let serve: Completion = Box::new(move |outcome, _| {
-                if let Some(core) = core.upgrade().filter(|_| outcome.result.is_ok()) {
-                    core.serving.send_replace(true);
-                }
-            });
-            // A full queue means that clients are served already.
-            let _full = sequencer.forwards.push(Ask::Sync, serve);
+        self.ask_to_serve(sequencer);
+        self.forward.notify_one();
+    }
+
+    /// Serves clients again once the tree has come as far as the leader's, unless it does or is about to.
+    pub(crate) fn ask_to_serve(self: &Arc<Self>, sequencer: &mut Sequencer) {
+        if *self.serving.borrow() || self.asked_to_serve.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let core = Arc::downgrade(self);
+        let done: Completion = Box::new(move |outcome, _| {
+            let Some(core) = core.upgrade() else { return };
+            core.asked_to_serve.store(false, Ordering::Release);
+            if outcome.result.is_ok() && !core.stopped() {
+                core.serving.send_replace(true);
+            }
+        });
+        // A full queue is emptied by its answers, after which this is tried again.
+        if sequencer.forwards.push(Ask::Sync, done).is_err() {
+            self.asked_to_serve.store(false, Ordering::Release);
         }
         self.forward.notify_one();
     }

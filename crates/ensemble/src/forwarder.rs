@@ -152,7 +152,9 @@ fn settle(core: &Arc<Core>, flight: &Flight, answer: Option<ForwardedVerdicts>) 
     while let Some(due) = sequencer.forwards.pop_due(shared.applied_end) {
         crate::sequencer::complete(due.done, &core.view(&shared), due.result);
     }
+    drop(shared);
     core.decided.notify_one();
+    core.ask_to_serve(&mut sequencer);
     if sequencer.forwards.has_unsent() {
         core.forward.notify_one();
     }

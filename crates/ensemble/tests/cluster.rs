@@ -1,0 +1,334 @@
+//! Stories of several nodes in one process, joined by a network of queues: what one node took, all have, whoever leads.
+mod network;
+
+use bytes::Bytes;
+use ensemble::{
+    Closed, ConnectError, ConnectParams, Connected, Ensemble, Mode, OpResult, Outcome, Refusal, Session,
+    Subscriber, WatchEvent, WatchKind,
+};
+use network::{Cluster, eventually};
+use std::sync::{Arc, Mutex};
+use tokio::sync::oneshot;
+use tree::{AclList, AuthId, Create, CreateMode, Op, Request, SessionId, TreeError, Zxid};
+
+#[derive(Default)]
+struct Seen {
+    events: Mutex<Vec<WatchEvent>>,
+    closed: Mutex<Vec<Closed>>,
+}
+
+impl Subscriber for Seen {
+    fn identities(&self) -> Arc<[AuthId]> {
+        Arc::from([])
+    }
+
+    fn event(&self, event: &WatchEvent) {
+        self.events.lock().unwrap().push(event.clone());
+    }
+
+    fn closed(&self, reason: Closed) {
+        self.closed.lock().unwrap().push(reason);
+    }
+}
+
+async fn try_connect(
+    node: &Ensemble,
+    session: SessionId,
+    password: [u8; 16],
+    last_zxid_seen: Zxid,
+) -> Result<(Connected, Arc<Seen>), ConnectError> {
+    let seen = Arc::new(Seen::default());
+    let params = ConnectParams { session, password: password.to_vec(), timeout_ms: 60_000, last_zxid_seen };
+    node.connect(params, seen.clone()).await.map(|connected| (connected, seen))
+}
+
+async fn connect(node: &Ensemble) -> (Connected, Arc<Seen>) {
+    try_connect(node, SessionId(0), [0; 16], Zxid(0)).await.expect("a session opens")
+}
+
+fn create(path: &str, data: &str, mode: CreateMode) -> Request {
+    let data = Some(Bytes::from(data.to_owned()));
+    let path = Arc::from(path);
+    Request::Op(Op::Create(Create { path, data, acl: AclList::open(), mode, ttl_ms: None }))
+}
+
+fn set(path: &str, data: &str) -> Request {
+    Request::Op(Op::SetData { path: Arc::from(path), data: Some(Bytes::from(data.to_owned())), version: -1 })
+}
+
+fn submit(session: &Session, request: Request) -> oneshot::Receiver<Outcome> {
+    let (send, answer) = oneshot::channel();
+    let done = Box::new(move |outcome, _: &ensemble::ReadView<'_>| {
+        let _ = send.send(outcome);
+    });
+    session.submit(&[], request, done);
+    answer
+}
+
+async fn write(session: &Session, request: Request) -> Result<(Zxid, Vec<OpResult>), Refusal> {
+    let outcome = submit(session, request).await.expect("every request is answered");
+    outcome.result.map(|results| (outcome.zxid, results))
+}
+
+async fn sync(session: &Session) {
+    let (send, synced) = oneshot::channel();
+    session.sync(Box::new(move |outcome, _| {
+        let _ = send.send(outcome);
+    }));
+    synced.await.expect("it is answered").result.expect("there is a leader");
+}
+
+fn data(node: &Ensemble, path: &str) -> Option<String> {
+    node.read(|view| {
+        let data = view.tree().get(path)?.data()?.to_vec();
+        Some(String::from_utf8(data).expect("the test wrote text"))
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_node_takes_writes_and_shows_them() {
+    let cluster = Cluster::start(3).await;
+    let modes: Vec<Mode> = cluster.nodes().map(|node| node.status().mode).collect();
+    assert_eq!(modes.iter().filter(|mode| **mode == Mode::Leader).count(), 1);
+    assert_eq!(modes.iter().filter(|mode| **mode == Mode::Follower).count(), 2);
+    for (index, node) in cluster.nodes().enumerate() {
+        let (connected, _) = connect(node).await;
+        let path = format!("/n{index}");
+        let (zxid, results) =
+            write(&connected.session, create(&path, "x", CreateMode::Persistent)).await.unwrap();
+        let OpResult::Created(created, stat) = &results[0] else { panic!("{results:?}") };
+        assert_eq!((&**created, stat.czxid), (path.as_str(), zxid));
+        assert_eq!(
+            data(node, &path).as_deref(),
+            Some("x"),
+            "an answered write is visible where it was asked"
+        );
+        let refused =
+            write(&connected.session, create(&path, "y", CreateMode::Persistent)).await.unwrap_err();
+        assert!(matches!(refused, Refusal::Tree(refused) if refused.error == TreeError::NodeExists));
+    }
+    for node in cluster.nodes() {
+        let (connected, _) = connect(node).await;
+        sync(&connected.session).await;
+        for index in 0..3 {
+            assert_eq!(data(node, &format!("/n{index}")).as_deref(), Some("x"));
+        }
+    }
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_follower_answers_a_pipeline_in_order_and_between_its_own_writes() {
+    let cluster = Cluster::start(3).await;
+    let follower = cluster.follower();
+    let (connected, seen) = connect(&follower).await;
+    write(&connected.session, create("/p", "0", CreateMode::Persistent)).await.unwrap();
+    follower.read(|view| view.watch(connected.session.watcher(), "/p", WatchKind::Recursive));
+    let (send, mut answers) = tokio::sync::mpsc::unbounded_channel();
+    for n in 1..=500 {
+        let send = send.clone();
+        let request = if n % 5 == 0 {
+            create("/p", "refused", CreateMode::Persistent)
+        } else {
+            set("/p", &n.to_string())
+        };
+        let done = Box::new(move |outcome: Outcome, view: &ensemble::ReadView<'_>| {
+            let shown = view.tree().get("/p").and_then(|node| node.data().map(<[u8]>::to_vec));
+            let _ = send.send((n, outcome.result.is_ok(), String::from_utf8(shown.unwrap()).unwrap()));
+        });
+        connected.session.submit(&[], request, done);
+    }
+    for n in 1..=500 {
+        let (answered, ok, shown) = answers.recv().await.unwrap();
+        assert_eq!((answered, ok), (n, n % 5 != 0));
+        let last_set = if n % 5 == 0 { n - 1 } else { n };
+        assert_eq!(shown, last_set.to_string(), "the answer is given right behind the transaction");
+    }
+    assert_eq!(seen.events.lock().unwrap().len(), 400);
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_leaders_death_loses_nothing_that_was_acknowledged() {
+    let mut cluster = Cluster::start(3).await;
+    let follower = cluster.follower();
+    let (connected, seen) = connect(&follower).await;
+    write(&connected.session, create("/a", "", CreateMode::Persistent)).await.unwrap();
+    write(&connected.session, create("/a/eph", "", CreateMode::Ephemeral)).await.unwrap();
+    let session = Arc::new(connected.session);
+    let writer = tokio::spawn({
+        let session = session.clone();
+        async move {
+            let mut acknowledged = Vec::new();
+            for n in 0..2_000 {
+                let path = format!("/a/{n}");
+                match write(&session, create(&path, "", CreateMode::Persistent)).await {
+                    Ok(_) => acknowledged.push(path),
+                    Err(Refusal::Tree(refused)) => assert_eq!(refused.error, TreeError::NodeExists),
+                    Err(_) => {}
+                }
+            }
+            acknowledged
+        }
+    });
+    let leader = cluster.leader();
+    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    cluster.kill(leader).await;
+    let acknowledged = writer.await.unwrap();
+    assert!(
+        acknowledged.len() > 1_900,
+        "{} of 2,000: the writes waited for the next leader",
+        acknowledged.len()
+    );
+    assert!(seen.closed.lock().unwrap().is_empty(), "the client was not let go");
+    for node in cluster.nodes() {
+        let (connected, _) = connect(node).await;
+        sync(&connected.session).await;
+        let missing: Vec<&String> = acknowledged.iter().filter(|path| data(node, path).is_none()).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+        assert!(node.read(|view| view.tree().get("/a/eph").is_some()), "its session lives on");
+    }
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn zk_3_19_a_session_moves_between_nodes() {
+    let cluster = Cluster::start(3).await;
+    let nodes: Vec<Ensemble> = cluster.nodes().cloned().collect();
+    let (first, seen) = connect(&nodes[0]).await;
+    let id = first.session.id();
+    write(&first.session, create("/e", "", CreateMode::Ephemeral)).await.unwrap();
+    let mut before = first;
+    let mut before_seen = seen;
+    for node in [1, 2, 0, 2, 1] {
+        let zxid = nodes[node].status().last_zxid;
+        let (moved, moved_seen) = try_connect(&nodes[node], id, before.password, zxid).await.unwrap();
+        let refused = write(&before.session, set("/e", "stale")).await.unwrap_err();
+        assert_eq!(refused, Refusal::SessionMoved, "the connection before must not write any more");
+        write(&moved.session, set("/e", "x")).await.unwrap();
+        drop(before);
+        before = moved;
+        before_seen = moved_seen;
+    }
+    assert!(before_seen.closed.lock().unwrap().is_empty());
+    let wrong = try_connect(&nodes[0], id, [7; 16], Zxid(0)).await.err();
+    assert_eq!(wrong, Some(ConnectError::Expired), "a wrong password");
+    write(&before.session, set("/e", "still here")).await.unwrap();
+    let unknown = try_connect(&nodes[0], SessionId(0x0300_0000_0012_3456), [0; 16], Zxid(0)).await.err();
+    assert_eq!(unknown, Some(ConnectError::Expired));
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_expire_by_the_leaders_clock_and_live_through_any_node() {
+    let cluster = Cluster::start_with(3, |config| {
+        config.tick_ms = 50;
+        config.session_timeout_min_ms = 400;
+        config.session_timeout_max_ms = 60_000;
+    })
+    .await;
+    let follower = cluster.follower();
+    let params = |timeout_ms| ConnectParams {
+        session: SessionId(0),
+        password: vec![0; 16],
+        timeout_ms,
+        last_zxid_seen: Zxid(0),
+    };
+    let silent = follower.connect(params(400), Arc::new(Seen::default())).await.unwrap();
+    let alive = follower.connect(params(400), Arc::new(Seen::default())).await.unwrap();
+    write(&silent.session, create("/silent", "", CreateMode::Ephemeral)).await.unwrap();
+    write(&alive.session, create("/alive", "", CreateMode::Ephemeral)).await.unwrap();
+    let leader = cluster.leader_node();
+    for _ in 0..40 {
+        alive.session.touch();
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    eventually(|| leader.read(|view| view.tree().get("/silent").is_none())).await;
+    assert!(leader.read(|view| view.tree().get("/alive").is_some()));
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_was_away_catches_up_by_log_or_by_snapshot() {
+    let mut cluster = Cluster::start_with(3, |config| {
+        config.snapshot_every = 500;
+        config.snapshots_kept = 1;
+        config.segment_bytes = 32 << 10;
+    })
+    .await;
+    let follower = cluster.follower_index();
+    cluster.kill(follower).await;
+    let leader = cluster.leader_node();
+    let (connected, _) = connect(&leader).await;
+    for n in 0..3_000 {
+        let request = create(&format!("/n{n}"), "some data to fill the log with", CreateMode::Persistent);
+        let answer = submit(&connected.session, request);
+        if n % 100 == 99 {
+            answer.await.unwrap().result.unwrap();
+        }
+    }
+    eventually(|| leader.read(|view| view.tree().get("/n2999").is_some())).await;
+    cluster.restart(follower).await;
+    let node = cluster.node(follower).clone();
+    eventually(|| node.read(|view| view.tree().get("/n2999").is_some())).await;
+    let digest = |node: &Ensemble| node.read(|view| (view.tree().node_count(), view.tree().data_size()));
+    eventually(|| digest(&node) == digest(&leader)).await;
+    let (connected, _) = connect(&node).await;
+    write(&connected.session, set("/n7", "from the one that came back")).await.unwrap();
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_with_an_emptied_disk_comes_back_as_another_replica() {
+    let mut cluster = Cluster::start(3).await;
+    let (connected, _) = connect(&cluster.leader_node()).await;
+    write(&connected.session, create("/kept", "x", CreateMode::Persistent)).await.unwrap();
+    let follower = cluster.follower_index();
+    cluster.kill(follower).await;
+    cluster.wipe(follower);
+    cluster.restart(follower).await;
+    let node = cluster.node(follower).clone();
+    eventually(|| data(&node, "/kept").is_some()).await;
+    eventually(|| node.status().mode == Mode::Follower).await;
+    // It counts again: the other follower may go.
+    let other = (0..3).find(|index| *index != follower && *index != cluster.leader()).unwrap();
+    cluster.kill(other).await;
+    let (connected, _) = connect(&cluster.leader_node()).await;
+    write(&connected.session, create("/more", "", CreateMode::Persistent)).await.unwrap();
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stopping_leader_hands_over() {
+    let mut cluster = Cluster::start(3).await;
+    let follower = cluster.follower();
+    let (connected, seen) = connect(&follower).await;
+    let leader = cluster.leader();
+    cluster.stop_node(leader).await;
+    write(&connected.session, create("/after", "", CreateMode::Persistent)).await.unwrap();
+    assert!(seen.closed.lock().unwrap().is_empty());
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_is_cut_off_lets_its_clients_go_in_time() {
+    let cluster = Cluster::start_with(3, |config| {
+        config.tick_ms = 100;
+        config.session_timeout_min_ms = 1_000;
+    })
+    .await;
+    let follower = cluster.follower_index();
+    let (_connected, seen) = connect(cluster.node(follower)).await;
+    cluster.cut_off(follower);
+    eventually(|| seen.closed.lock().unwrap().contains(&Closed::NodeStopping)).await;
+    assert_eq!(
+        try_connect(cluster.node(follower), SessionId(0), [0; 16], Zxid(0)).await.err(),
+        Some(ConnectError::NotServing)
+    );
+    cluster.heal(follower);
+    let node = cluster.node(follower).clone();
+    tokio::time::timeout(std::time::Duration::from_secs(20), node.serving()).await.unwrap().unwrap();
+    let (connected, _) = connect(&node).await;
+    write(&connected.session, create("/healed", "", CreateMode::Persistent)).await.unwrap();
+    cluster.stop().await;
+}
