@@ -5,6 +5,7 @@
 
 mod bench;
 mod compat;
+mod model;
 mod plan;
 mod process;
 mod tidy;
@@ -43,6 +44,12 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Exhaust small clusters that run the real consensus core: every state within the bounds is visited
+    Model {
+        /// Arguments for the checker, such as --large, --mutants or --only WORDS; --help lists them
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Run one outside suite of compat/ against the built server
     Compat {
         /// The suite's folder below compat/
@@ -64,6 +71,7 @@ fn main() -> ExitCode {
         Command::Test { only, list } => plan::run(&root, &only, list),
         Command::Tidy => tidy::run(&root),
         Command::Bench { arguments } => bench::run(&root, &arguments),
+        Command::Model { arguments } => model::run(&root, &arguments),
         Command::Compat { suite, pytest } => compat::run_one(&root, &suite, &pytest),
     };
     match outcome {

@@ -20,7 +20,8 @@ pub struct Renamed {
 }
 
 impl Quorum {
-    /// Forgets history: how many requests were sent, how many elections were tried, when a replica was last caught up.
+    /// Forgets history: how many requests were sent, how many elections were tried, when a replica was last caught up,
+    /// since when its id is said to be taken (so that nobody ever stops for that where no time passes).
     /// Requests get a number that depends only on whom and what they ask. Every moment goes through `time`, which must
     /// keep the order, and keep what is at or before `now` so; pauses that are over are dropped.
     ///
@@ -31,7 +32,7 @@ impl Quorum {
         self.attempts = 0;
         self.contact = None;
         self.timer = time(self.timer);
-        self.taken = self.taken.map(|(epoch, since)| (epoch, time(since)));
+        self.taken = None;
         self.requests.next = FIRST_NEW_REQUEST;
         self.requests
             .slots

@@ -4,3 +4,4 @@
 //! Nothing that runs in production may depend on this crate.
 
 pub mod model;
+pub mod nodes;

@@ -1,7 +1,7 @@
 //! The CI slice of the model checker: small configurations exhausted, every planted bug caught. `cargo xtask model` runs
 //! the large ones.
 
-use sim::model::{Bounds, Law, Mutant, Outcome, Search, caught_by, full, search, slice};
+use sim::model::{Bounds, Law, Mutant, Outcome, Search, caught_by, full, large, search, slice};
 
 /// Far more transitions than any configuration of the slice has.
 const LIMIT: usize = 1_000_000;
@@ -41,7 +41,7 @@ fn changes_of_the_voters() {
 
 #[test]
 fn every_configuration_has_a_name_of_its_own() {
-    for plan in [slice(), full()] {
+    for plan in [slice(), full().into_iter().chain(large()).collect()] {
         let mut names: Vec<&str> = plan.iter().map(|bounds| bounds.name).collect();
         let count = names.len();
         names.sort_unstable();

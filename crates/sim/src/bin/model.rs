@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use sim::model::{Bounds, Mutant, Outcome, Search, Sight, caught_by, full, search, slice};
+use sim::model::{Bounds, Mutant, Outcome, Search, Sight, caught_by, full, large, search, slice};
 
 /// More transitions than any configuration has; a search that needs more isn't exhaustive, and fails.
 const LIMIT: usize = 200_000_000;
@@ -18,8 +18,11 @@ struct Arguments {
     #[arg(long, value_name = "WORDS")]
     only: Option<String>,
     /// Run the small configurations that the tests of this crate run
-    #[arg(long)]
+    #[arg(long, conflicts_with = "large")]
     slice: bool,
+    /// Run large configurations too, each of which takes a minute or two
+    #[arg(long)]
+    large: bool,
     /// Plant bugs instead, and demand that each is caught
     #[arg(long)]
     mutants: bool,
@@ -49,7 +52,10 @@ fn main() -> ExitCode {
             failures += usize::from(!arguments.list && !mutant_is_caught(mutant, run));
         }
     } else {
-        let plan = if arguments.slice { slice() } else { full() };
+        let mut plan = if arguments.slice { slice() } else { full() };
+        if arguments.large {
+            plan.extend(large());
+        }
         for bounds in plan.into_iter().filter(|bounds| wanted(bounds.name)) {
             println!("{}\n    {}", bounds.name, describe(&bounds));
             let run = || search(bounds, Search::Depth, threads, arguments.limit);

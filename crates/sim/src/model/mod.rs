@@ -27,7 +27,7 @@ pub use mutant::Mutant;
 pub use network::{Network, Packet};
 pub use node::{Disk, Node};
 pub use oracle::{History, Law, Violation};
-pub use plan::{caught_by, full, slice};
+pub use plan::{caught_by, full, large, slice};
 pub use run::{Outcome, Search, search};
 pub use seen::{Seen, Sight};
 pub use shared::Shared;

@@ -277,7 +277,9 @@ impl World {
                 steps.push(Step::Fail { packet: at, refused: false, late: false });
                 if let Packet::Request { request, .. } = &**packet {
                     steps.push(Step::Fail { packet: at, refused: false, late: true });
-                    if matches!(request, Request::Fetch(_) | Request::EndQuorumEpoch(_)) {
+                    let tells =
+                        matches!(request, Request::Fetch(_) | Request::Vote(_) | Request::EndQuorumEpoch(_));
+                    if tells {
                         steps.push(Step::Fail { packet: at, refused: true, late: false });
                     }
                 }
