@@ -4,22 +4,17 @@
 //! Invariants: acts only by writing znodes; what others see of the cluster is the published [`ClusterView`] and nothing else; when
 //! the coordination session is lost, everything starts over with a new one.
 use crate::config::{BrokerConfig, Listener};
-use crate::duties::duties;
-use crate::executor::{
-    Done, Executor, create_persistent_paths, create_quietly, id_factory, register_znodes_topic,
-};
-use crate::follower::Follower;
-use crate::layout::{self, BrokerRegistration, ClusterId, ControllerRegistration};
+use crate::live::Command;
+use crate::registration::id_factory;
 use crate::view::ClusterView;
 use arc_swap::ArcSwapOption;
 use base::World;
-use ensemble::{Coordinator, CoordinatorError, Write, Written};
-use std::collections::BTreeMap;
+use ensemble::Coordinator;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::sync::watch;
-use tree::{CreateMode, TreeError};
+use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
 /// Opens a coordination session.
@@ -29,8 +24,10 @@ pub type Connecting = Pin<Box<dyn Future<Output = Option<Arc<dyn Coordinator>>> 
 
 /// The pause before coordination is tried again.
 const RETRY_MS: u64 = 200;
-/// Notifications of changed configs are removed after this time, as Kafka does.
-const CONFIG_CHANGE_EXPIRY_MS: i64 = 15 * 60 * 1000;
+/// How many requests to the controller may wait for their turn.
+const COMMANDS_MAX: usize = 64;
+/// How long a stop waits for the tree to take the end of the registrations, which otherwise end by the session's timeout.
+const WITHDRAWAL_MS: u64 = 1_000;
 
 /// What the node knows of itself at start.
 #[derive(Clone)]
@@ -50,6 +47,15 @@ pub(crate) struct Shared {
     pub(crate) view: watch::Sender<Arc<ClusterView>>,
     pub(crate) coordinator: ArcSwapOption<Arc<dyn Coordinator>>,
     pub(crate) new_id: Box<dyn Fn() -> Uuid + Send + Sync>,
+    pub(crate) commands: mpsc::Sender<Command>,
+    /// Why this broker can't take its place, if it can't.
+    pub(crate) failure: watch::Sender<Option<String>>,
+    /// How many brokers the configuration names.
+    pub(crate) brokers_expected: AtomicUsize,
+    /// Becomes true when the node stops.
+    stopping: watch::Sender<bool>,
+    /// Becomes true when nothing acts for this broker any more.
+    stopped: watch::Sender<bool>,
 }
 
 /// The handle. Cheap to clone.
@@ -59,33 +65,59 @@ pub struct Controller {
 }
 
 impl Controller {
-    /// Starts to follow and to act; ends when the returned task is aborted.
+    /// Starts to follow and to act; ends with [`Controller::stop`], or abruptly when the returned task is aborted.
     pub fn start(
         options: ControllerOptions,
         connect: Connector,
     ) -> (Controller, tokio::task::JoinHandle<()>) {
         let empty = ClusterView { broker_config: Arc::new(options.config.clone()), ..ClusterView::default() };
         let new_id = Box::new(id_factory(options.world.random.clone()));
+        let (commands, received) = mpsc::channel(COMMANDS_MAX);
         let shared = Arc::new(Shared {
             options,
             view: watch::Sender::new(Arc::new(empty)),
             coordinator: ArcSwapOption::empty(),
             new_id,
+            commands,
+            failure: watch::Sender::new(None),
+            brokers_expected: AtomicUsize::new(1),
+            stopping: watch::Sender::new(false),
+            stopped: watch::Sender::new(false),
         });
-        let controller = Controller { shared: shared.clone() };
-        let task = tokio::spawn(async move {
-            loop {
-                if let Some(coordinator) = connect().await {
-                    shared.coordinator.store(Some(Arc::new(coordinator.clone())));
-                    if let Err(error) = shared.live(coordinator).await {
-                        tracing::warn!(%error, "the broker lost its coordination session and opens a new one");
-                    }
-                    shared.coordinator.store(None);
-                }
-                tokio::time::sleep(Duration::from_millis(RETRY_MS)).await;
-            }
-        });
-        (controller, task)
+        let task = tokio::spawn(shared.clone().run(connect, received));
+        (Controller { shared }, task)
+    }
+
+    /// Ends this broker's part at once: what is under way is dropped, and its registrations are removed, so that the others see it
+    /// go without waiting for its session to time out.
+    pub async fn stop(&self) {
+        self.shared.stopping.send_replace(true);
+        let mut stopped = self.shared.stopped.subscribe();
+        // The sender lives in `self.shared`, so waiting can't fail.
+        let _ = stopped.wait_for(|stopped| *stopped).await;
+    }
+
+    /// Waits until this broker can't take its place among the others, and says why: its id is taken.
+    pub async fn failed(&self) -> String {
+        let mut failure = self.shared.failure.subscribe();
+        // The sender lives in `self.shared`, so waiting can't fail.
+        let reason = failure.wait_for(Option::is_some).await;
+        reason.map_or_else(|_| String::new(), |reason| reason.clone().unwrap_or_default())
+    }
+
+    /// Whether this node is the controller, as far as it knows.
+    pub fn is_active(&self) -> bool {
+        self.active_controller() == Some(self.node_id())
+    }
+
+    /// The broker that is the controller.
+    pub fn active_controller(&self) -> Option<i32> {
+        self.view().controller
+    }
+
+    /// Tells how many brokers the configuration names, so that internal topics wait for as many as they need.
+    pub fn expect_brokers(&self, count: usize) {
+        self.shared.brokers_expected.store(count, Ordering::Relaxed);
     }
 
     /// The picture as of now.
@@ -118,168 +150,47 @@ impl Controller {
 }
 
 impl Shared {
-    /// One coordination session, from registration to its end.
-    async fn live(&self, coordinator: Arc<dyn Coordinator>) -> Result<(), CoordinatorError> {
-        let config = &self.options.config;
-        create_persistent_paths(&*coordinator).await?;
-        self.agree_on_cluster_id(&*coordinator).await?;
-        register_znodes_topic(&*coordinator, config.node_id, (self.new_id)()).await?;
-        self.register_broker(&*coordinator).await?;
-        let mut elected = self.stand_for_election(&*coordinator).await?;
-        let mut follower = Follower::start(config.node_id, config.clone(), coordinator.clone()).await?;
-        if elected.is_some() {
-            self.purge_config_changes(&*coordinator).await?;
+    /// Lives through one session after the other until the node stops.
+    async fn run(self: Arc<Shared>, connect: Connector, mut commands: mpsc::Receiver<Command>) {
+        // If this ends in any way, nobody waits for it any more.
+        let ended = Ended(self.clone());
+        let mut stopping = self.stopping.subscribe();
+        tokio::select! {
+            // The sender lives in `self`, so waiting can't fail.
+            _ = stopping.wait_for(|stopping| *stopping) => {}
+            () = self.sessions(connect, &mut commands) => {}
         }
-        // The first picture still has leaders of earlier sessions; it is published once they are elected anew.
-        let mut publishes_at_once = false;
+        if let Some(coordinator) = self.coordinator.load_full() {
+            let withdrawal = self.withdraw(&**coordinator);
+            let ended = tokio::time::timeout(Duration::from_millis(WITHDRAWAL_MS), withdrawal).await;
+            if !matches!(ended, Ok(Ok(()))) {
+                tracing::warn!(
+                    "the broker's registration could not be removed and ends by its session's timeout"
+                );
+            }
+        }
+        self.coordinator.store(None);
+        drop(ended);
+    }
+
+    async fn sessions(&self, connect: Connector, commands: &mut mpsc::Receiver<Command>) {
         loop {
-            self.work_off(&mut follower, &mut elected, &*coordinator, publishes_at_once).await?;
-            publishes_at_once = true;
-            tokio::select! {
-                followed = follower.follow() => if !followed? { return Ok(()) },
-                () = coordinator.closed() => return Ok(()),
-            }
-            if follower.view().controller.is_none() {
-                elected = self.stand_for_election(&*coordinator).await?;
-                follower.catch_up().await?;
-            }
-        }
-    }
-
-    /// Publishes the picture and, as the controller, does what is to be done in it, until nothing is left. Pictures in which
-    /// something is left are published if that is to happen at once.
-    async fn work_off(
-        &self,
-        follower: &mut Follower,
-        elected: &mut Option<i32>,
-        coordinator: &dyn Coordinator,
-        publishes_at_once: bool,
-    ) -> Result<(), CoordinatorError> {
-        let mut last = Vec::new();
-        loop {
-            let view = follower.view();
-            let todo = if elected.is_some() { duties(&view) } else { Vec::new() };
-            // A duty that comes back unchanged was refused; only a change of the tree can help it.
-            let is_done = todo.is_empty() || todo == last;
-            if is_done || publishes_at_once {
-                self.view.send_replace(view.clone());
-            }
-            let Some(epoch_version) = (*elected).filter(|_| !is_done) else { return Ok(()) };
-            let executor = Executor { coordinator, epoch_version, new_id: &*self.new_id };
-            for duty in &todo {
-                if executor.execute(&view, duty).await? == Done::Deposed {
-                    tracing::info!("another broker is the controller now");
-                    *elected = None;
-                    break;
+            if let Some(coordinator) = connect().await {
+                self.coordinator.store(Some(Arc::new(coordinator.clone())));
+                if let Err(error) = self.live(coordinator, commands).await {
+                    tracing::warn!(%error, "the broker lost its coordination session and opens a new one");
                 }
+                self.coordinator.store(None);
             }
-            follower.catch_up().await?;
-            last = todo;
+            tokio::time::sleep(Duration::from_millis(RETRY_MS)).await;
         }
     }
+}
 
-    /// The first node of a cluster gives it its id.
-    async fn agree_on_cluster_id(&self, coordinator: &dyn Coordinator) -> Result<(), CoordinatorError> {
-        let id = self.options.cluster_id.clone().unwrap_or_else(|| layout::encode_id((self.new_id)()));
-        let payload = ClusterId { version: "1".to_owned(), id };
-        create_quietly(coordinator, layout::CLUSTER_ID, Some(layout::encode(&payload))).await
-    }
+struct Ended(Arc<Shared>);
 
-    async fn register_broker(&self, coordinator: &dyn Coordinator) -> Result<(), CoordinatorError> {
-        let path = layout::broker_path(self.options.config.node_id);
-        let data = Some(layout::encode(&self.registration()));
-        // As Kafka does it: the set gives a stat, whose czxid is the broker's epoch.
-        let create =
-            Write::Create { path: path.clone(), data: data.clone(), mode: CreateMode::Ephemeral, acl: None };
-        coordinator.multi(vec![create, Write::Set { path, data, version: 0 }]).await.map(|_| ())
-    }
-
-    fn registration(&self) -> BrokerRegistration {
-        let config = &self.options.config;
-        let address = |listener: &Listener| {
-            let host = listener.host.clone().unwrap_or_else(|| "localhost".to_owned());
-            if host.contains(':') {
-                format!("[{host}]:{}", listener.port)
-            } else {
-                format!("{host}:{}", listener.port)
-            }
-        };
-        let endpoints = self
-            .options
-            .advertised
-            .iter()
-            .map(|listener| format!("{}://{}", listener.name, address(listener)));
-        let protocols = self.options.advertised.iter().map(|l| (l.name.clone(), l.protocol.to_string()));
-        let plain = self.options.advertised.iter().find(|l| l.protocol.to_string() == "PLAINTEXT");
-        BrokerRegistration {
-            version: 5,
-            host: plain.map(|listener| listener.host.clone().unwrap_or_else(|| "localhost".to_owned())),
-            port: plain.map_or(-1, |listener| i32::from(listener.port)),
-            jmx_port: -1,
-            timestamp: self.options.world.clock.wall_ms().to_string(),
-            endpoints: endpoints.collect(),
-            rack: config.rack.clone(),
-            listener_security_protocol_map: protocols.collect(),
-            features: BTreeMap::new(),
-        }
-    }
-
-    /// Takes /controller if it is free. Returns the version of /controller_epoch under which this node was elected.
-    async fn stand_for_election(
-        &self,
-        coordinator: &dyn Coordinator,
-    ) -> Result<Option<i32>, CoordinatorError> {
-        let (epoch, version) = match coordinator.get(layout::CONTROLLER_EPOCH).await? {
-            Some((data, stat)) => {
-                let text = data.unwrap_or_default();
-                let epoch = std::str::from_utf8(&text).ok().and_then(|text| text.trim().parse::<i32>().ok());
-                (epoch.unwrap_or(0), stat.version)
-            }
-            None => {
-                create_quietly(coordinator, layout::CONTROLLER_EPOCH, Some("0".into())).await?;
-                (0, 0)
-            }
-        };
-        let registration = ControllerRegistration {
-            version: 2,
-            brokerid: self.options.config.node_id,
-            timestamp: self.options.world.clock.wall_ms().to_string(),
-            kraft_controller_epoch: -1,
-        };
-        let take = Write::Create {
-            path: layout::CONTROLLER.to_owned(),
-            data: Some(layout::encode(&registration)),
-            mode: CreateMode::Ephemeral,
-            acl: None,
-        };
-        let next = (epoch + 1).to_string();
-        let count =
-            Write::Set { path: layout::CONTROLLER_EPOCH.to_owned(), data: Some(next.into()), version };
-        match coordinator.multi(vec![take, count]).await {
-            Ok((_, written)) => match written.last() {
-                Some(Written::Set(stat)) => Ok(Some(stat.version)),
-                _ => Ok(None),
-            },
-            Err(CoordinatorError::Refused {
-                error: TreeError::NodeExists | TreeError::BadVersion, ..
-            }) => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Removes notifications that everyone has seen long ago.
-    async fn purge_config_changes(&self, coordinator: &dyn Coordinator) -> Result<(), CoordinatorError> {
-        let now = self.options.world.clock.wall_ms();
-        for name in coordinator.children(layout::CONFIG_CHANGES).await?.unwrap_or_default() {
-            let path = format!("{}/{name}", layout::CONFIG_CHANGES);
-            let Some((_, stat)) = coordinator.get(&path).await? else { continue };
-            if now - stat.ctime_ms > CONFIG_CHANGE_EXPIRY_MS {
-                match coordinator.multi(vec![Write::Delete { path, version: -1 }]).await {
-                    Ok(_) | Err(CoordinatorError::Refused { .. }) => {}
-                    Err(error) => return Err(error),
-                }
-            }
-        }
-        Ok(())
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.stopped.send_replace(true);
     }
 }

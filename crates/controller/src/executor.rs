@@ -1,109 +1,199 @@
-//! Carries out the controller's duties as znode transactions, each guarded by the controller's epoch.
+//! Carries out the controller's duties as znode transactions: few large ones where duties are independent of each other, so that the
+//! loss of a broker with thousands of leaderships is a matter of a handful of flushes.
 //!
-//! Invariant: every write is one multi with a check of /controller_epoch, as Kafka's controller does it, so that a controller
-//! that lost its place changes nothing.
-use crate::duties::{Duty, assignment_data, create};
-use crate::layout::{self, PartitionState, TopicAssignment};
+//! Invariant: everything goes through [`Guarded`], so that a controller that lost its place changes nothing.
+use crate::duties::{Duty, create};
+use crate::election::NextState;
+use crate::guarded::{Done, Guarded, WRITES_MAX};
+use crate::layout;
+use crate::reassignment::{Assignment, Completion};
 use crate::view::ClusterView;
-use ensemble::{Coordinator, CoordinatorError, Write};
-use std::sync::Arc;
-use tree::TreeError;
+use ensemble::{CoordinatorError, Write};
+use std::collections::BTreeMap;
 use uuid::Uuid;
-
-/// How many writes go into one transaction at most.
-const WRITES_MAX: usize = 500;
 
 /// What the controller needs to write.
 pub(crate) struct Executor<'a> {
-    pub(crate) coordinator: &'a dyn Coordinator,
-    /// The version of /controller_epoch under which this controller was elected.
-    pub(crate) epoch_version: i32,
+    pub(crate) guarded: Guarded,
     pub(crate) new_id: &'a (dyn Fn() -> Uuid + Send + Sync),
 }
 
-/// How an attempt ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Done {
-    /// The duty is done, or somebody changed the znodes meanwhile and the next picture decides anew.
-    Settled,
-    /// Another controller was elected.
-    Deposed,
-}
-
 impl Executor<'_> {
-    /// Does one duty.
-    pub(crate) async fn execute(&self, view: &ClusterView, duty: &Duty) -> Result<Done, CoordinatorError> {
-        match duty {
-            Duty::GiveId { topic } => self.give_id(topic).await,
-            Duty::Elect { topic, states } => self.elect(topic, states).await,
-            Duty::Delete { topic } => self.delete(view, topic).await,
-            Duty::RefuseDeletion { topic } => {
-                tracing::warn!(%topic, "the topic must not be deleted (delete.topic.enable, or it is the znode log)");
-                self.write(vec![delete(layout::delete_topic_path(topic))]).await
-            }
-        }
-    }
-
-    async fn give_id(&self, topic: &str) -> Result<Done, CoordinatorError> {
-        let path = layout::topic_path(topic);
-        let Some((Some(data), stat)) = self.coordinator.get(&path).await? else { return Ok(Done::Settled) };
-        let Ok(assignment) = layout::decode::<TopicAssignment>("topic assignment", &path, &data) else {
-            return Ok(Done::Settled);
-        };
-        let mut with_id = assignment;
-        with_id.version = 3;
-        with_id.topic_id = Some(layout::encode_id((self.new_id)()));
-        let data = Some(layout::encode(&with_id));
-        self.write(vec![Write::Set { path, data, version: stat.version }]).await
-    }
-
-    async fn elect(
+    /// Does all duties, states of partitions first. What meets another write is left to the next picture.
+    pub(crate) async fn execute(
         &self,
-        topic: &str,
-        states: &[(i32, i32, PartitionState)],
+        view: &ClusterView,
+        duties: &[Duty],
     ) -> Result<Done, CoordinatorError> {
-        let mut writes = Vec::new();
-        self.create_if_missing(layout::partitions_path(topic), &mut writes).await?;
-        for (index, version, state) in states {
-            let path = layout::state_path(topic, *index);
-            let data = Some(layout::encode(state));
-            self.create_if_missing(layout::partition_path(topic, *index), &mut writes).await?;
-            // A state that is there and makes no sense is written over.
-            let exists = *version >= 0 || self.coordinator.get(&path).await?.is_some();
-            writes.push(if exists {
-                Write::Set { path, data, version: *version }
-            } else {
-                create(path, data)
-            });
-            if writes.len() >= WRITES_MAX && self.write(std::mem::take(&mut writes)).await? == Done::Deposed {
+        let states = duties.iter().filter_map(|duty| match duty {
+            Duty::Write(state) => Some(state),
+            _ => None,
+        });
+        if self.write_states(view, states).await? == Done::Deposed {
+            return Ok(Done::Deposed);
+        }
+        for duty in duties {
+            let done = match duty {
+                Duty::Write(_) => continue,
+                Duty::GiveId { topic } => self.give_id(topic).await?,
+                Duty::Delete { topic } => self.delete(view, topic).await?,
+                Duty::RefuseDeletion { topic } => {
+                    tracing::warn!(%topic, "the topic must not be deleted (delete.topic.enable, or it is the znode log)");
+                    self.guarded.together(vec![delete(layout::delete_topic_path(topic))]).await?
+                }
+                Duty::AssignZnodes { replicas } => self.assign_znodes(replicas).await?,
+                Duty::StartReassignments { topic, targets } => self.start(topic, targets).await?,
+                Duty::CompleteReassignments { topic, completions } => {
+                    self.complete(topic, completions).await?
+                }
+                Duty::FinishRequest { path } => {
+                    self.guarded.together(vec![delete((*path).to_owned())]).await?
+                }
+            };
+            if done == Done::Deposed {
                 return Ok(Done::Deposed);
             }
         }
-        self.write(writes).await
+        Ok(Done::Settled)
     }
 
-    async fn create_if_missing(&self, path: String, writes: &mut Vec<Write>) -> Result<(), CoordinatorError> {
-        if self.coordinator.get(&path).await?.is_none() {
-            writes.push(create(path, None));
+    /// Writes states of partitions: first those that change a leader, because clients wait for them.
+    pub(crate) async fn write_states<'s>(
+        &self,
+        view: &ClusterView,
+        states: impl Iterator<Item = &'s NextState>,
+    ) -> Result<Done, CoordinatorError> {
+        let (mut elections, mut others) = (Vec::new(), Vec::new());
+        let mut new: BTreeMap<&str, Vec<&NextState>> = BTreeMap::new();
+        for next in states {
+            if next.version < 0 {
+                new.entry(&next.topic).or_default().push(next);
+                continue;
+            }
+            let present = view.partition(&next.topic, next.partition);
+            let same_leader = present.is_some_and(|partition| partition.leader == next.state.leader);
+            if same_leader { &mut others } else { &mut elections }.push(set(next));
         }
-        Ok(())
+        elections.append(&mut others);
+        if self.guarded.each(elections).await? == Done::Deposed {
+            return Ok(Done::Deposed);
+        }
+        for (topic, states) in new {
+            if self.create_states(topic, &states).await? == Done::Deposed {
+                return Ok(Done::Deposed);
+            }
+        }
+        Ok(Done::Settled)
+    }
+
+    /// Writes the first states of partitions, with the znodes that they lie in.
+    async fn create_states(&self, topic: &str, states: &[&NextState]) -> Result<Done, CoordinatorError> {
+        let coordinator = &self.guarded.coordinator;
+        let parent = layout::partitions_path(topic);
+        let present = coordinator.children(&parent).await?;
+        let mut writes = Vec::new();
+        if present.is_none() {
+            writes.push(create(parent, None));
+        }
+        let present = present.unwrap_or_default();
+        for next in states {
+            let path = layout::state_path(topic, next.partition);
+            if present.binary_search(&next.partition.to_string()).is_err() {
+                writes.push(create(layout::partition_path(topic, next.partition), None));
+                writes.push(create(path, Some(layout::encode(&next.state))));
+            } else if coordinator.get(&path).await?.is_some() {
+                // A state that is there and makes no sense is written over.
+                writes.push(set(next));
+            } else {
+                writes.push(create(path, Some(layout::encode(&next.state))));
+            }
+            if writes.len() >= WRITES_MAX {
+                let done = self.guarded.together(std::mem::take(&mut writes)).await?;
+                if done != Done::Settled {
+                    return Ok(done);
+                }
+            }
+        }
+        self.guarded.together(writes).await
+    }
+
+    async fn give_id(&self, topic: &str) -> Result<Done, CoordinatorError> {
+        let id = layout::encode_id((self.new_id)());
+        self.guarded
+            .rewrite_assignment(topic, |assignment| {
+                assignment.topic_id = Some(id);
+                Some(Vec::new())
+            })
+            .await
+    }
+
+    async fn assign_znodes(&self, replicas: &[i32]) -> Result<Done, CoordinatorError> {
+        self.guarded
+            .rewrite_assignment(ensemble::ZNODES_TOPIC, |assignment| {
+                assignment.partitions.insert(0, replicas.to_vec());
+                Some(Vec::new())
+            })
+            .await
+    }
+
+    async fn start(&self, topic: &str, targets: &BTreeMap<i32, Vec<i32>>) -> Result<Done, CoordinatorError> {
+        self.guarded
+            .rewrite_assignment(topic, |assignment| {
+                for (index, target) in targets {
+                    let origin = Assignment::of(assignment, *index).origin();
+                    Assignment::towards(&origin, target).put_into(assignment, *index);
+                }
+                Some(Vec::new())
+            })
+            .await
+    }
+
+    async fn complete(&self, topic: &str, completions: &[Completion]) -> Result<Done, CoordinatorError> {
+        for chunk in completions.chunks(WRITES_MAX) {
+            let done = self
+                .guarded
+                .rewrite_assignment(topic, |assignment| {
+                    let mut writes = Vec::new();
+                    for completion in chunk {
+                        if Assignment::of(assignment, completion.partition) != completion.from {
+                            continue;
+                        }
+                        let replicas = completion.replicas.clone();
+                        let complete = Assignment { replicas, ..Assignment::default() };
+                        complete.put_into(assignment, completion.partition);
+                        writes.push(Write::Set {
+                            path: layout::state_path(topic, completion.partition),
+                            data: Some(layout::encode(&completion.state)),
+                            version: completion.version,
+                        });
+                    }
+                    (!writes.is_empty()).then_some(writes)
+                })
+                .await?;
+            if done != Done::Settled {
+                return Ok(done);
+            }
+        }
+        tracing::info!(topic, partitions = completions.len(), "partitions have their new replicas");
+        Ok(Done::Settled)
     }
 
     /// Removes a topic's znodes, children first, then its settings and the request itself.
     async fn delete(&self, view: &ClusterView, topic: &str) -> Result<Done, CoordinatorError> {
+        let coordinator = &self.guarded.coordinator;
         let mut paths = Vec::new();
-        if view.topic(topic).is_some() || self.coordinator.get(&layout::topic_path(topic)).await?.is_some() {
+        if view.topic(topic).is_some() || coordinator.get(&layout::topic_path(topic)).await?.is_some() {
             self.collect(layout::topic_path(topic), &mut paths).await?;
         }
         let config = layout::config_path(&format!("topics/{topic}"));
-        if self.coordinator.get(&config).await?.is_some() {
+        if coordinator.get(&config).await?.is_some() {
             paths.push(config);
         }
         paths.push(layout::delete_topic_path(topic));
         for chunk in paths.chunks(WRITES_MAX) {
-            let writes = chunk.iter().cloned().map(delete).collect();
-            if self.write(writes).await? == Done::Deposed {
-                return Ok(Done::Deposed);
+            let done = self.guarded.together(chunk.iter().cloned().map(delete).collect()).await?;
+            if done != Done::Settled {
+                return Ok(done);
             }
         }
         Ok(Done::Settled)
@@ -114,7 +204,7 @@ impl Executor<'_> {
         let mut open = vec![root];
         let mut found = Vec::new();
         while let Some(path) = open.pop() {
-            for child in self.coordinator.children(&path).await?.unwrap_or_default() {
+            for child in self.guarded.coordinator.children(&path).await?.unwrap_or_default() {
                 open.push(format!("{path}/{child}"));
             }
             found.push(path);
@@ -122,67 +212,17 @@ impl Executor<'_> {
         paths.extend(found.into_iter().rev());
         Ok(())
     }
+}
 
-    async fn write(&self, writes: Vec<Write>) -> Result<Done, CoordinatorError> {
-        if writes.is_empty() {
-            return Ok(Done::Settled);
-        }
-        let guard = Write::Check { path: layout::CONTROLLER_EPOCH.to_owned(), version: self.epoch_version };
-        let guarded = std::iter::once(guard).chain(writes).collect();
-        match self.coordinator.multi(guarded).await {
-            Ok(_) => Ok(Done::Settled),
-            Err(CoordinatorError::Refused { index: 0, .. }) => Ok(Done::Deposed),
-            Err(CoordinatorError::Refused { path, error, .. }) => {
-                // Somebody wrote the same znodes; the next picture shows what is left to do.
-                tracing::info!(path, %error, "a write of the controller met another one");
-                Ok(Done::Settled)
-            }
-            Err(error) => Err(error),
-        }
+/// The write of a state that is there already.
+pub(crate) fn set(next: &NextState) -> Write {
+    Write::Set {
+        path: layout::state_path(&next.topic, next.partition),
+        data: Some(layout::encode(&next.state)),
+        version: next.version,
     }
 }
 
-fn delete(path: String) -> Write {
+pub(crate) fn delete(path: String) -> Write {
     Write::Delete { path, version: -1 }
-}
-
-/// Creates the persistent paths that Kafka's layout begins with.
-pub(crate) async fn create_persistent_paths(coordinator: &dyn Coordinator) -> Result<(), CoordinatorError> {
-    for path in layout::PERSISTENT_PATHS {
-        create_quietly(coordinator, path, None).await?;
-    }
-    Ok(())
-}
-
-/// Creates a znode unless it is there.
-pub(crate) async fn create_quietly(
-    coordinator: &dyn Coordinator,
-    path: &str,
-    data: Option<bytes::Bytes>,
-) -> Result<(), CoordinatorError> {
-    match coordinator.multi(vec![create(path.to_owned(), data)]).await {
-        Err(error) if error.refused() == Some(TreeError::NodeExists) => Ok(()),
-        other => other.map(|_| ()),
-    }
-}
-
-/// The znode log is a topic like any other in the tree, so that every tool sees it.
-pub(crate) async fn register_znodes_topic(
-    coordinator: &dyn Coordinator,
-    node_id: i32,
-    id: Uuid,
-) -> Result<(), CoordinatorError> {
-    let partitions = std::collections::BTreeMap::from([(0, vec![node_id])]);
-    let data = Some(assignment_data(id, partitions));
-    create_quietly(coordinator, &layout::topic_path(ensemble::ZNODES_TOPIC), data).await
-}
-
-/// A factory of random ids that Kafka doesn't reserve (`Uuid.randomUuid`: not zero or one, no leading dash).
-pub(crate) fn id_factory(random: Arc<dyn base::Random>) -> impl Fn() -> Uuid + Send + Sync {
-    move || loop {
-        let id = Uuid::from_bytes(random.bytes16());
-        if id.as_u128() > 1 && !layout::encode_id(id).starts_with('-') {
-            return id;
-        }
-    }
 }

@@ -3,9 +3,10 @@
 //! Invariants: the picture only ever shows what was read from the tree; an entity whose znode makes no sense keeps its last good
 //! form and is reported; what did not change is shared with the picture before.
 use crate::config::{BrokerConfig, ConfigMap, TopicConfig};
+use crate::duties::Scope;
 use crate::layout::{
     self, BrokerRegistration, ClusterId, ConfigEntity, ControllerRegistration, DEFAULT_ENTITY, LayoutError,
-    PartitionState, TopicAssignment,
+    PartitionState, PreferredElectionRequest, ReassignmentRequest, TopicAssignment,
 };
 use crate::view::{BrokerView, ClusterView, Endpoint, PartitionView, TopicView};
 use ensemble::{Coordinator, CoordinatorError, WatchEvent};
@@ -22,6 +23,7 @@ const ROOTS: [&str; 6] = ["/brokers", "/config", "/admin", "/controller", "/cont
 enum Dirty {
     Broker(i32),
     Topic(String),
+    State(String, i32),
     TopicConfig(String),
     BrokerConfig(String),
     GroupConfig(String),
@@ -29,6 +31,8 @@ enum Dirty {
     Controller,
     ControllerEpoch,
     ClusterId,
+    PreferredElection,
+    ReassignmentRequest,
 }
 
 /// The picture in the making.
@@ -38,6 +42,10 @@ pub(crate) struct Follower {
     coordinator: Arc<dyn Coordinator>,
     events: Vec<UnboundedReceiver<WatchEvent>>,
     view: ClusterView,
+    /// What has to be read again. An item stays until it has been read, so that nothing is lost when following is interrupted.
+    dirty: BTreeSet<Dirty>,
+    /// What changed since it was asked for last.
+    changed: Scope,
 }
 
 impl Follower {
@@ -52,8 +60,15 @@ impl Follower {
             events.push(coordinator.watch(root).await?);
         }
         let view = ClusterView { broker_config: Arc::new(static_config.clone()), ..ClusterView::default() };
-        let mut follower = Follower { node_id, static_config, coordinator, events, view };
-        let mut dirty = BTreeSet::from([Dirty::Controller, Dirty::ControllerEpoch, Dirty::ClusterId]);
+        let dirty = BTreeSet::from([
+            Dirty::Controller,
+            Dirty::ControllerEpoch,
+            Dirty::ClusterId,
+            Dirty::PreferredElection,
+            Dirty::ReassignmentRequest,
+        ]);
+        let changed = Scope::All;
+        let mut follower = Follower { node_id, static_config, coordinator, events, view, dirty, changed };
         for (parent, of) in [
             ("/config/brokers", Dirty::BrokerConfig as fn(String) -> Dirty),
             ("/config/topics", Dirty::TopicConfig),
@@ -61,11 +76,12 @@ impl Follower {
             (layout::TOPICS, Dirty::Topic),
             (layout::DELETE_TOPICS, Dirty::DeleteTopic),
         ] {
-            dirty.extend(follower.children(parent).await?.into_iter().map(of));
+            let names = follower.children(parent).await?;
+            follower.dirty.extend(names.into_iter().map(of));
         }
         let brokers = follower.children(layout::BROKER_IDS).await?;
-        dirty.extend(brokers.iter().filter_map(|id| id.parse().ok()).map(Dirty::Broker));
-        follower.refresh(dirty).await?;
+        follower.dirty.extend(brokers.iter().filter_map(|id| id.parse().ok()).map(Dirty::Broker));
+        follower.refresh().await?;
         Ok(follower)
     }
 
@@ -74,28 +90,34 @@ impl Follower {
         Arc::new(self.view.clone())
     }
 
+    /// The picture as it is, to look at.
+    pub(crate) fn picture(&self) -> &ClusterView {
+        &self.view
+    }
+
+    /// What may have changed since this was called last.
+    pub(crate) fn take_changed(&mut self) -> Scope {
+        std::mem::replace(&mut self.changed, Scope::nothing())
+    }
+
     /// Waits for events and follows them. False if the session is over.
     pub(crate) async fn follow(&mut self) -> Result<bool, CoordinatorError> {
-        let Some(first) = self.next_event().await else { return Ok(false) };
-        let mut dirty: BTreeSet<Dirty> = dirty_of(&first.path).into_iter().collect();
-        self.drain(&mut dirty);
-        self.refresh(dirty).await?;
+        if self.dirty.is_empty() {
+            let Some(first) = self.next_event().await else { return Ok(false) };
+            self.dirty.extend(dirty_of(&first.path));
+        }
+        self.catch_up().await?;
         Ok(true)
     }
 
     /// Follows the events that are there already, without waiting.
     pub(crate) async fn catch_up(&mut self) -> Result<(), CoordinatorError> {
-        let mut dirty = BTreeSet::new();
-        self.drain(&mut dirty);
-        self.refresh(dirty).await
-    }
-
-    fn drain(&mut self, dirty: &mut BTreeSet<Dirty>) {
         for events in &mut self.events {
             while let Ok(event) = events.try_recv() {
-                dirty.extend(dirty_of(&event.path));
+                self.dirty.extend(dirty_of(&event.path));
             }
         }
+        self.refresh().await
     }
 
     async fn next_event(&mut self) -> Option<WatchEvent> {
@@ -111,52 +133,87 @@ impl Follower {
         poll.await
     }
 
-    async fn refresh(&mut self, dirty: BTreeSet<Dirty>) -> Result<(), CoordinatorError> {
-        let mut broker_config_changed = false;
-        for item in dirty {
-            match item {
-                Dirty::Broker(id) => self.refresh_broker(id).await?,
-                Dirty::Topic(name) => self.refresh_topic(&name).await?,
-                Dirty::TopicConfig(name) => self.refresh_topic_config(&name).await?,
-                Dirty::BrokerConfig(entity) => {
-                    self.refresh_broker_config(entity).await?;
-                    broker_config_changed = true;
+    async fn refresh(&mut self) -> Result<(), CoordinatorError> {
+        while let Some(item) = self.dirty.first().cloned() {
+            self.note(&item);
+            self.refresh_item(&item).await?;
+            if let Dirty::Topic(name) = &item {
+                // A topic is read with its states.
+                let states = Dirty::State(name.clone(), i32::MIN)..=Dirty::State(name.clone(), i32::MAX);
+                let states: Vec<Dirty> = self.dirty.range(states).cloned().collect();
+                for state in states {
+                    self.dirty.remove(&state);
                 }
-                Dirty::GroupConfig(name) => {
-                    let overrides = self.overrides(&format!("groups/{name}")).await?;
-                    match overrides {
-                        Some(overrides) => self.view.group_overrides.insert(name, Arc::new(overrides)),
-                        None => self.view.group_overrides.remove(&name),
-                    };
+            }
+            self.dirty.remove(&item);
+        }
+        Ok(())
+    }
+
+    async fn refresh_item(&mut self, item: &Dirty) -> Result<(), CoordinatorError> {
+        match item {
+            Dirty::Broker(id) => self.refresh_broker(*id).await?,
+            Dirty::Topic(name) => self.refresh_topic(name).await?,
+            Dirty::State(topic, partition) => self.refresh_state(topic, *partition).await?,
+            Dirty::TopicConfig(name) => self.refresh_topic_config(name).await?,
+            Dirty::BrokerConfig(entity) => {
+                self.refresh_broker_config(entity.clone()).await?;
+                self.rebuild_configs();
+            }
+            Dirty::GroupConfig(name) => {
+                match self.overrides(&format!("groups/{name}")).await? {
+                    Some(overrides) => self.view.group_overrides.insert(name.clone(), Arc::new(overrides)),
+                    None => self.view.group_overrides.remove(name),
+                };
+            }
+            Dirty::DeleteTopic(name) => {
+                if self.coordinator.get(&layout::delete_topic_path(name)).await?.is_some() {
+                    self.view.deleting.insert(name.as_str().into());
+                } else {
+                    self.view.deleting.remove(name.as_str());
                 }
-                Dirty::DeleteTopic(name) => {
-                    let wanted = self.coordinator.get(&layout::delete_topic_path(&name)).await?.is_some();
-                    if wanted {
-                        self.view.deleting.insert(name.as_str().into());
-                    } else {
-                        self.view.deleting.remove(name.as_str());
-                    }
-                }
-                Dirty::Controller => self.refresh_controller().await?,
-                Dirty::ControllerEpoch => {
-                    let epoch = self.coordinator.get(layout::CONTROLLER_EPOCH).await?;
-                    let text = epoch.and_then(|(data, _)| data).unwrap_or_default();
-                    self.view.controller_epoch = std::str::from_utf8(&text)
-                        .ok()
-                        .and_then(|text| text.trim().parse().ok())
-                        .unwrap_or(0);
-                }
-                Dirty::ClusterId => {
-                    if let Some(id) = self.read::<ClusterId>("cluster id", layout::CLUSTER_ID).await? {
-                        self.view.cluster_id = id.0.id.into();
-                    }
+            }
+            Dirty::Controller => self.refresh_controller().await?,
+            Dirty::ControllerEpoch => {
+                let epoch = self.coordinator.get(layout::CONTROLLER_EPOCH).await?;
+                let text = epoch.and_then(|(data, _)| data).unwrap_or_default();
+                let number = std::str::from_utf8(&text).ok().and_then(|text| text.trim().parse().ok());
+                self.view.controller_epoch = number.unwrap_or(0);
+            }
+            Dirty::PreferredElection => {
+                let path = layout::PREFERRED_ELECTION;
+                let request = self.read::<PreferredElectionRequest>("election request", path).await?;
+                self.view.preferred_election = request.map(|(request, _)| request.partitions.into());
+            }
+            Dirty::ReassignmentRequest => {
+                let path = layout::REASSIGN_PARTITIONS;
+                let request = self.read::<ReassignmentRequest>("reassignment request", path).await?;
+                self.view.reassignment_request = request.map(|(request, _)| request.partitions.into());
+            }
+            Dirty::ClusterId => {
+                if let Some(id) = self.read::<ClusterId>("cluster id", layout::CLUSTER_ID).await? {
+                    self.view.cluster_id = id.0.id.into();
                 }
             }
         }
-        if broker_config_changed {
-            self.rebuild_configs();
-        }
         Ok(())
+    }
+
+    /// Remembers whom a change concerns.
+    fn note(&mut self, item: &Dirty) {
+        match item {
+            Dirty::Topic(topic)
+            | Dirty::State(topic, _)
+            | Dirty::TopicConfig(topic)
+            | Dirty::DeleteTopic(topic) => self.changed.add(topic),
+            Dirty::Broker(_) | Dirty::BrokerConfig(_) | Dirty::Controller | Dirty::ControllerEpoch => {
+                self.changed = Scope::All;
+            }
+            Dirty::GroupConfig(_)
+            | Dirty::ClusterId
+            | Dirty::PreferredElection
+            | Dirty::ReassignmentRequest => {}
+        }
     }
 
     async fn refresh_broker(&mut self, id: i32) -> Result<(), CoordinatorError> {
@@ -223,6 +280,34 @@ impl Follower {
         let mut partition = PartitionView::unelected(replicas.to_vec());
         partition.adding = assignment.adding_replicas.get(&index).cloned().unwrap_or_default();
         partition.removing = assignment.removing_replicas.get(&index).cloned().unwrap_or_default();
+        self.read_state(topic, index, &mut partition).await?;
+        Ok(partition)
+    }
+
+    /// Reads one state again and leaves the rest of the topic as it is.
+    async fn refresh_state(&mut self, name: &str, index: i32) -> Result<(), CoordinatorError> {
+        let Some(before) = self.view.partition(name, index) else { return Ok(()) };
+        let mut partition = PartitionView {
+            adding: before.adding.clone(),
+            removing: before.removing.clone(),
+            ..PartitionView::unelected(before.replicas.clone())
+        };
+        self.read_state(name, index, &mut partition).await?;
+        if let Some(topic) = self.view.topics.get_mut(name)
+            && let Some(place) = usize::try_from(index).ok().filter(|index| *index < topic.partitions.len())
+        {
+            // The topic is copied once per published picture, however many of its states change between two.
+            Arc::make_mut(topic).partitions[place] = partition;
+        }
+        Ok(())
+    }
+
+    async fn read_state(
+        &self,
+        topic: &str,
+        index: i32,
+        partition: &mut PartitionView,
+    ) -> Result<(), CoordinatorError> {
         let path = layout::state_path(topic, index);
         if let Some((state, stat)) = self.read::<PartitionState>("partition state", &path).await? {
             partition.leader = state.leader;
@@ -232,7 +317,7 @@ impl Follower {
             partition.state_zxid = stat.mzxid.0;
             partition.recovering = state.leader_recovery_state != 0;
         }
-        Ok(partition)
+        Ok(())
     }
 
     async fn refresh_topic_config(&mut self, name: &str) -> Result<(), CoordinatorError> {
@@ -332,14 +417,23 @@ fn report(error: &LayoutError) {
 /// What a change of this znode makes necessary to read again.
 fn dirty_of(path: &str) -> Option<Dirty> {
     let mut parts = path.split('/').skip(1);
-    let parts = (parts.next()?, parts.next(), parts.next());
-    Some(match parts {
+    let (first, second, third) = (parts.next()?, parts.next(), parts.next());
+    let below = (parts.next(), parts.next(), parts.next());
+    Some(match (first, second, third) {
         ("brokers", Some("ids"), Some(id)) => Dirty::Broker(id.parse().ok()?),
-        ("brokers", Some("topics"), Some(topic)) => Dirty::Topic(topic.to_owned()),
+        ("brokers", Some("topics"), Some(topic)) => match below {
+            (None, None, None) => Dirty::Topic(topic.to_owned()),
+            (Some("partitions"), Some(partition), Some("state")) => {
+                Dirty::State(topic.to_owned(), partition.parse().ok()?)
+            }
+            _ => return None,
+        },
         ("config", Some("topics"), Some(topic)) => Dirty::TopicConfig(topic.to_owned()),
         ("config", Some("brokers"), Some(entity)) => Dirty::BrokerConfig(entity.to_owned()),
         ("config", Some("groups"), Some(group)) => Dirty::GroupConfig(group.to_owned()),
         ("admin", Some("delete_topics"), Some(topic)) => Dirty::DeleteTopic(topic.to_owned()),
+        ("admin", Some("preferred_replica_election"), None) => Dirty::PreferredElection,
+        ("admin", Some("reassign_partitions"), None) => Dirty::ReassignmentRequest,
         ("controller", None, None) => Dirty::Controller,
         ("controller_epoch", None, None) => Dirty::ControllerEpoch,
         ("cluster", Some("id"), None) => Dirty::ClusterId,

@@ -42,6 +42,10 @@ pub const BROKER_IDS: &str = "/brokers/ids";
 pub const TOPICS: &str = "/brokers/topics";
 /// Parent of requests to delete a topic.
 pub const DELETE_TOPICS: &str = "/admin/delete_topics";
+/// A request to give partitions back to their preferred leaders; the controller removes it when that is done.
+pub const PREFERRED_ELECTION: &str = "/admin/preferred_replica_election";
+/// A request to move partitions; the controller removes it when all of them have moved.
+pub const REASSIGN_PARTITIONS: &str = "/admin/reassign_partitions";
 /// The ephemeral node of the controller.
 pub const CONTROLLER: &str = "/controller";
 /// The controller's generation, decimal text.
@@ -222,6 +226,44 @@ pub struct ConfigChange {
     pub version: i32,
     /// Such as `topics/orders`.
     pub entity_path: String,
+}
+
+/// `/admin/preferred_replica_election`, version 1.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PreferredElectionRequest {
+    /// 1.
+    pub version: i32,
+    /// The partitions that are meant.
+    pub partitions: Vec<NamedPartition>,
+}
+
+/// A partition by its topic's name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamedPartition {
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+}
+
+/// `/admin/reassign_partitions`, version 1.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReassignmentRequest {
+    /// 1.
+    pub version: i32,
+    /// The partitions with the replicas that they are to have.
+    pub partitions: Vec<WantedReplicas>,
+}
+
+/// A partition with the replicas that it is to have.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WantedReplicas {
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// The brokers, the preferred leader first.
+    pub replicas: Vec<i32>,
 }
 
 /// `/latest_producer_id_block`.

@@ -8,10 +8,15 @@ pub mod admin;
 pub mod config;
 mod controller;
 mod duties;
+mod election;
 mod executor;
 mod follower;
+mod guarded;
 mod isr;
 pub mod layout;
+mod live;
+mod reassignment;
+mod registration;
 pub mod view;
 
 pub use controller::{Connecting, Connector, Controller, ControllerOptions};

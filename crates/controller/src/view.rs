@@ -1,5 +1,6 @@
 //! An immutable picture of Kafka's metadata at one moment, made from znodes and shared by everyone who asks.
 use crate::config::{BrokerConfig, ConfigMap, TopicConfig};
+use crate::layout::{NamedPartition, WantedReplicas};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -21,6 +22,10 @@ pub struct ClusterView {
     pub topic_names: HashMap<Uuid, Arc<str>>,
     /// Topics that are being deleted.
     pub deleting: BTreeSet<Arc<str>>,
+    /// What `/admin/preferred_replica_election` asks for, if it is there.
+    pub preferred_election: Option<Arc<[NamedPartition]>>,
+    /// What `/admin/reassign_partitions` asks for, if it is there.
+    pub reassignment_request: Option<Arc<[WantedReplicas]>>,
     /// Dynamic broker settings by entity: a broker's id or `<default>`.
     pub broker_overrides: BTreeMap<String, Arc<ConfigMap>>,
     /// Settings of groups.
@@ -100,6 +105,11 @@ impl TopicView {
         usize::try_from(partition).ok().and_then(|index| self.partitions.get(index))
     }
 
+    /// Whether replicas of one of its partitions are being moved.
+    pub fn is_reassigning(&self) -> bool {
+        self.partitions.iter().any(PartitionView::is_reassigning)
+    }
+
     /// Whether clients are told that it is internal. The znode log is not: clients may produce to it, and kafka-python refuses
     /// to produce to an internal topic.
     pub fn is_internal(&self) -> bool {
@@ -144,6 +154,21 @@ impl PartitionView {
             state_zxid: -1,
             recovering: false,
         }
+    }
+
+    /// Whether its replicas are being moved (KIP-455).
+    pub fn is_reassigning(&self) -> bool {
+        !self.adding.is_empty() || !self.removing.is_empty()
+    }
+
+    /// The replicas that it will have once it has been moved; its replicas if it is not being moved.
+    pub fn target_replicas(&self) -> Vec<i32> {
+        self.replicas.iter().filter(|id| !self.removing.contains(id)).copied().collect()
+    }
+
+    /// The replicas that it had before it was being moved; its replicas if it is not being moved.
+    pub fn origin_replicas(&self) -> Vec<i32> {
+        self.replicas.iter().filter(|id| !self.adding.contains(id)).copied().collect()
     }
 }
 

@@ -3,12 +3,17 @@
 //! Invariant: a request is answered once the local picture shows what it did, so that the client's next request sees it.
 mod assignment;
 mod configs;
+mod elections;
 mod names;
 mod producer_ids;
+mod reassignments;
+mod shutdown;
 mod topics;
 
 pub use configs::{ConfigChanges, ConfigResource};
+pub use elections::{ElectionKind, ElectionResult};
 pub use names::validate_topic_name;
+pub use reassignments::{OngoingReassignment, ReassignmentResult, WantedReassignment};
 pub use topics::{CreatedTopic, NewTopic};
 
 use crate::config::ConfigError;
@@ -38,6 +43,40 @@ pub enum AdminError {
     /// The assignment given by hand makes no sense.
     #[error("{0}")]
     InvalidReplicaAssignment(String),
+    /// There is no such partition.
+    #[error("The topic '{0}' has no partition {1}.")]
+    UnknownPartition(String, i32),
+    /// The partition's replicas are not being moved.
+    #[error("No reassignment of the partition is in progress.")]
+    NoReassignmentInProgress,
+    /// The partition's replicas are being moved.
+    #[error("{0}")]
+    ReassignmentInProgress(String),
+    /// The partition is led as wanted already.
+    #[error("Leader election not needed for the partition.")]
+    ElectionNotNeeded,
+    /// The preferred leader is not alive or not in sync.
+    #[error("The preferred leader was not available.")]
+    PreferredLeaderNotAvailable,
+    /// None of the partition's replicas is alive.
+    #[error("Eligible topic partition leaders are not available.")]
+    EligibleLeadersNotAvailable,
+    /// Another broker is the controller.
+    #[error("This is not the correct controller for this cluster.")]
+    NotController,
+    /// The broker has registered anew since.
+    #[error("The broker epoch {given} is stale: broker {broker} has registered with epoch {registered}.")]
+    StaleBrokerEpoch {
+        /// The broker.
+        broker: i32,
+        /// The epoch in the request.
+        given: i64,
+        /// Its present epoch.
+        registered: i64,
+    },
+    /// The broker is not registered.
+    #[error("The broker {0} is not available.")]
+    BrokerNotAvailable(i32),
     /// A setting is not allowed.
     #[error(transparent)]
     InvalidConfig(#[from] ConfigError),
@@ -66,6 +105,15 @@ impl AdminError {
             AdminError::InvalidPartitions(_) => 37,
             AdminError::InvalidReplicationFactor(_) => 38,
             AdminError::InvalidReplicaAssignment(_) => 39,
+            AdminError::UnknownPartition(..) => 3,
+            AdminError::NoReassignmentInProgress => 85,
+            AdminError::ReassignmentInProgress(_) => 60,
+            AdminError::ElectionNotNeeded => 84,
+            AdminError::PreferredLeaderNotAvailable => 80,
+            AdminError::EligibleLeadersNotAvailable => 83,
+            AdminError::NotController => 41,
+            AdminError::StaleBrokerEpoch { .. } => 77,
+            AdminError::BrokerNotAvailable(_) => 8,
             AdminError::InvalidConfig(error) => error.code(),
             AdminError::InvalidRequest(_) => 42,
             AdminError::TopicDeletionDisabled => 73,

@@ -131,6 +131,11 @@ impl Controller {
         if name == ensemble::ZNODES_TOPIC {
             return refuse(format!("The topic {name} is the znode log and has one partition."));
         }
+        if topic.is_reassigning() {
+            return Err(AdminError::ReassignmentInProgress(format!(
+                "A partition reassignment is in progress for the topic {name}."
+            )));
+        }
         if count == present {
             return refuse(format!("Topic already has {count} partition(s)."));
         }
@@ -219,14 +224,22 @@ impl Controller {
             )));
         }
         let factor = match topic.replication_factor {
-            // The server's own topics are never refused for want of brokers (offsets.topic.replication.factor and the like).
-            wanted if is_internal_topic(&topic.name) => {
-                wanted.clamp(1, view.brokers.len().clamp(1, 100) as i16)
-            }
+            wanted if is_internal_topic(&topic.name) => self.factor_of_internal_topic(view, wanted),
             -1 => i16::try_from(defaults.replication_factor).unwrap_or(i16::MAX),
             wanted => wanted,
         };
         assign(&view.brokers, 0, count, factor, self.random())
+    }
+
+    /// The factor of the server's own topics (offsets.topic.replication.factor and the like). A cluster of fewer brokers than that gives
+    /// them as many replicas as it has brokers, where Kafka would refuse for good; but brokers that are known and not there at the moment
+    /// are waited for, so that a cluster that starts does not give its offsets to the first broker alone.
+    fn factor_of_internal_topic(&self, view: &ClusterView, wanted: i16) -> i16 {
+        let registered = view.partition(ensemble::ZNODES_TOPIC, 0).map_or(0, |znodes| znodes.replicas.len());
+        let named = view.broker_config.quorum_voters.len();
+        let expected = self.shared.brokers_expected.load(std::sync::atomic::Ordering::Relaxed);
+        let known = registered.max(named).max(expected).max(1);
+        wanted.clamp(1, i16::try_from(known).unwrap_or(i16::MAX))
     }
 
     fn random(&self) -> u64 {

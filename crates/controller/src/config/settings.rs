@@ -91,6 +91,7 @@ settings! {
         high_watermark_checkpoint_interval_ms: i64 = "replica.high.watermark.checkpoint.interval.ms",
         auto_leader_rebalance_enable: bool = "auto.leader.rebalance.enable",
         leader_imbalance_check_interval_seconds: i64 = "leader.imbalance.check.interval.seconds",
+        leader_imbalance_per_broker_percentage: i32 = "leader.imbalance.per.broker.percentage",
         controlled_shutdown_enable: bool = "controlled.shutdown.enable",
         leader_throttled_bytes_per_second: i64 = "leader.replication.throttled.rate",
         follower_throttled_bytes_per_second: i64 = "follower.replication.throttled.rate",

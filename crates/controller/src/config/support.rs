@@ -128,7 +128,8 @@ pub(super) fn warning_for(key: &str, value: &str) -> Option<ConfigWarning> {
     let Some(def) = super::registry::broker_config_or_listener_override(key) else {
         return Some(ConfigWarning::UnknownKey { key: key.to_owned() });
     };
-    if super::tables::is_legacy(def.name) && def.name != "zookeeper.connect" {
+    let has_effect = matches!(def.name, "leader.imbalance.per.broker.percentage" | "zookeeper.connect");
+    if super::tables::is_legacy(def.name) && !has_effect {
         return Some(ConfigWarning::Legacy { key: key.to_owned() });
     }
     let names_class = def.config_type == ConfigType::Class

@@ -29,8 +29,8 @@ server_rows! { LEGACY, WhenSet;
     "inter.broker.protocol.version", String, Some("3.9-IV0"), Any, ReadOnly,
         "The version in which ZooKeeper-mode brokers talked to each other. No effect here.";
     "leader.imbalance.per.broker.percentage", Int, Some("10"), Any, ReadOnly,
-        "The share of leaderships away from their preferred replica at which ZooKeeper-mode controllers \
-         moved them back. No effect here.";
+        "The share of a broker's preferred leaderships, in percent, that may be with other brokers before \
+         the controller moves them back.";
     "log.message.downconversion.enable", Boolean, Some("true"), Any, ReadOnly,
         "Whether records were rewritten into old formats for old consumers. No effect here: only the \
          current format is served.";
