@@ -1,9 +1,12 @@
 //! Tests of the broker's parts together: real logs in a temporary folder, a disk that can be made to fail, a clock that can be
 //! paused, and views made by hand in place of the controller.
+mod cluster;
 mod fetching;
 mod groups;
 mod partition;
 mod partitions;
+mod replication;
+mod takeover;
 mod znodes;
 
 use crate::groups::{Groups, OFFSETS_TOPIC};
