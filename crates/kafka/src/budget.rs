@@ -1,7 +1,8 @@
 //! Memory that requests and responses of all connections may take together.
 //!
 //! Invariants: a request of more than [`FREE_BYTES`] is read only after its share was granted, in the order of asking; what is granted
-//! comes back when the share is dropped. Responses are counted, not refused: the more of them wait for slow readers, the less
+//! comes back when the share is dropped. Clients and nodes don't wait for each other's shares: a produce request that waits for its
+//! replicas holds its own for as long as the replicas' fetches don't get on. Responses are counted, not refused: the more of them wait for slow readers, the less
 //! the next fetch may bring.
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -18,10 +19,20 @@ const FETCH_SHARE: usize = 4;
 /// What every fetch may bring, so that everyone gets on.
 const FETCH_BYTES_MIN: usize = 64 << 10;
 
+/// Whose requests take from the same memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purse {
+    /// Requests that only clients send.
+    Clients,
+    /// Requests that other nodes send, though clients may send some of them too.
+    Nodes,
+}
+
 /// The memory of one door.
 #[derive(Debug)]
 pub(crate) struct Budget {
-    requests: Arc<Semaphore>,
+    clients: Arc<Semaphore>,
+    nodes: Arc<Semaphore>,
     request_bytes: u32,
     responses: AtomicUsize,
 }
@@ -40,14 +51,14 @@ pub(crate) struct ResponseShare<'a> {
 }
 
 impl Budget {
-    /// A budget with `queued.max.request.bytes` for requests (not positive: the default); one request may always be as large as
+    /// A budget with `queued.max.request.bytes` for each purse (not positive: the default); one request may always be as large as
     /// `socket.request.max.bytes`.
     pub(crate) fn new(queued_max_request_bytes: i64, socket_request_max_bytes: usize) -> Budget {
         let configured = usize::try_from(queued_max_request_bytes).ok().filter(|bytes| *bytes > 0);
         let total = configured.unwrap_or(REQUEST_BYTES_DEFAULT).max(socket_request_max_bytes);
         let request_bytes = u32::try_from(total.min(Semaphore::MAX_PERMITS)).unwrap_or(u32::MAX);
-        let requests = Arc::new(Semaphore::new(request_bytes as usize));
-        Budget { requests, request_bytes, responses: AtomicUsize::new(0) }
+        let purse = || Arc::new(Semaphore::new(request_bytes as usize));
+        Budget { clients: purse(), nodes: purse(), request_bytes, responses: AtomicUsize::new(0) }
     }
 
     /// Whether a request of this size needs a share.
@@ -56,10 +67,14 @@ impl Budget {
     }
 
     /// Waits for a request's share.
-    pub(crate) async fn request(&self, size: usize) -> RequestShare {
+    pub(crate) async fn request(&self, purse: Purse, size: usize) -> RequestShare {
         let bytes = u32::try_from(size).unwrap_or(u32::MAX).min(self.request_bytes);
+        let semaphore = match purse {
+            Purse::Clients => &self.clients,
+            Purse::Nodes => &self.nodes,
+        };
         // The semaphore is never closed, so the answer is always a permit.
-        RequestShare { _permit: self.requests.clone().acquire_many_owned(bytes).await.ok() }
+        RequestShare { _permit: semaphore.clone().acquire_many_owned(bytes).await.ok() }
     }
 
     /// Counts a response of so many bytes.
@@ -97,14 +112,15 @@ mod tests {
     #[tokio::test]
     async fn requests_wait_for_their_turn_and_give_back() {
         let budget = Budget::new(100_000, 60_000);
-        let first = budget.request(60_000).await;
-        let waiting = budget.request(60_000);
+        let first = budget.request(Purse::Clients, 60_000).await;
+        let waiting = budget.request(Purse::Clients, 60_000);
         tokio::pin!(waiting);
         assert!(futures_poll(waiting.as_mut()).await.is_none(), "only 40000 are left");
+        let _other_purse = budget.request(Purse::Nodes, 60_000).await;
         drop(first);
         assert!(futures_poll(waiting.as_mut()).await.is_some());
         // One that is larger than everything is let in alone.
-        let _all = budget.request(usize::MAX).await;
+        let _all = budget.request(Purse::Clients, usize::MAX).await;
     }
 
     /// Polls a future once.

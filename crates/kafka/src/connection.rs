@@ -1,15 +1,19 @@
-//! One connection: reads a request, has it answered, writes the response, and only then looks at the next request.
+//! One connection: reads a request, has it answered, writes the response, and only then looks at the next request; of requests to the
+//! ensemble it looks at the next one while others are under way.
 //!
-//! Invariants: responses go out in the order of the requests, because one request at a time is in processing (reference 2.4); whatever a
+//! Invariants: responses go out in the order of the requests; of clients one request at a time is in processing (reference 2.4); whatever a
 //! client sends or leaves unsent ends this connection and harms no other; an idle connection is a task and a socket without buffers.
-use crate::api::{self, Answer, BadRequest, Call, Inbound};
-use crate::budget::{RequestShare, ResponseShare};
-use crate::door::Door;
+use crate::api::{self, BadRequest, Inbound};
+use crate::budget::{Purse, RequestShare, ResponseShare};
+use crate::entrance::{Entrance, Stage};
+use crate::exchange::{self, Outcome, Peer};
+use crate::quorum;
 use bytes::{Buf, Bytes};
-use kafka_wire::{BadSize, EncodeError, Frames};
+use futures_util::stream::FuturesOrdered;
+use futures_util::{FutureExt, StreamExt};
+use kafka_wire::{ApiKey, BadSize, EncodeError, Frames};
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -20,19 +24,10 @@ use tokio::sync::watch;
 const ARRIVAL_PATIENCE: Duration = Duration::from_secs(120);
 /// Up to this size a request gets its whole memory at once, so that its bytes are never moved. Producers' batches are rarely larger.
 const UPFRONT_BYTES: usize = 2 << 20;
+/// How many requests to the ensemble one connection may have under way; a group of forwarded writes is no larger than that.
+const UNDER_WAY_MAX: usize = 1024;
 /// How many pieces of a response one system call takes.
 const WRITE_SLICES: usize = 64;
-
-/// Who is at the other end.
-pub(crate) struct Peer {
-    pub(crate) remote: SocketAddr,
-    /// The address as Kafka writes it: `/127.0.0.1`.
-    pub(crate) host: Arc<str>,
-    /// The name of the listener that the client came to.
-    pub(crate) listener: Arc<str>,
-    /// `User:ANONYMOUS` on a listener without authentication.
-    pub(crate) principal: Arc<str>,
-}
 
 /// Why the door closes a connection.
 #[derive(Debug, thiserror::Error)]
@@ -52,83 +47,201 @@ enum Fault {
 }
 
 /// Serves a connection until it ends.
-pub(crate) async fn run(door: Arc<Door>, stream: TcpStream, remote: SocketAddr, listener: Arc<str>) {
-    let max = usize::try_from(door.view().broker_config.network.socket_request_max_bytes).unwrap_or(0);
-    let peer = Peer {
-        remote,
-        host: Arc::from(format!("/{}", remote.ip())),
-        listener,
-        principal: Arc::from("User:ANONYMOUS"),
+pub(crate) async fn run(entrance: Arc<Entrance>, stream: TcpStream, remote: SocketAddr, listener: Arc<str>) {
+    let max = usize::try_from(entrance.config().network.socket_request_max_bytes).unwrap_or(0);
+    let (stages, mut cut) = (entrance.stages(), entrance.stages());
+    let mut connection = Connection {
+        frames: Frames::new(max, UPFRONT_BYTES),
+        arriving: Arriving::default(),
+        peer: Peer::anonymous(remote, listener),
+        is_client: false,
+        entrance,
+        stream,
+        stages,
     };
-    let stopping = door.stopping();
-    let mut connection = Connection { frames: Frames::new(max, UPFRONT_BYTES), door, stream, peer, stopping };
-    if let Err(fault) = connection.serve().await {
-        connection.report(&fault);
+    tokio::select! {
+        served = connection.serve() => if let Err(fault) = served {
+            connection.report(&fault);
+        },
+        _ = cut.wait_for(|stage| *stage == Stage::Cut) => {}
     }
 }
 
 struct Connection {
-    door: Arc<Door>,
+    entrance: Arc<Entrance>,
     stream: TcpStream,
     peer: Peer,
     frames: Frames,
-    stopping: watch::Receiver<bool>,
+    arriving: Arriving,
+    /// Whether it has brought a request that is not for the ensemble.
+    is_client: bool,
+    stages: watch::Receiver<Stage>,
+}
+
+/// What is known of a request that has not arrived in full.
+#[derive(Default)]
+struct Arriving {
+    share: Option<RequestShare>,
+    /// When its first byte was seen, or its share granted.
+    begun_ms: Option<u64>,
 }
 
 /// A request that has arrived, with its share of the memory.
 struct Arrived {
-    frame: Bytes,
-    _share: Option<RequestShare>,
+    inbound: Inbound,
+    share: Option<RequestShare>,
+}
+
+impl Arrived {
+    fn is_for_ensemble(&self) -> bool {
+        quorum::answers(&self.inbound.request, self.inbound.header.version)
+    }
+}
+
+/// What comes next while requests to the ensemble are under way.
+enum Step {
+    Answered(Option<Result<Vec<Bytes>, EncodeError>>),
+    Arrived(Option<Box<Arrived>>),
 }
 
 impl Connection {
     async fn serve(&mut self) -> Result<(), Fault> {
-        while let Some(arrived) = self.next_request().await? {
+        let mut next = None;
+        loop {
+            let arrived = match next.take() {
+                Some(arrived) => arrived,
+                None => match self.next_request().await? {
+                    Some(arrived) => arrived,
+                    None => return Ok(()),
+                },
+            };
             // Boxed, so that an idle connection does not keep room for the largest handler.
-            let response = Box::pin(self.answer(arrived)).await?;
-            match response {
-                Outcome::Respond(chunks) => self.write(chunks).await?,
-                Outcome::Silence => {}
-                Outcome::End => return Ok(()),
+            if arrived.is_for_ensemble() {
+                next = Box::pin(self.converse_with_ensemble(arrived)).await?;
+            } else if !Box::pin(self.answer_client(arrived)).await? {
+                return Ok(());
             }
-            self.door.counters.requests.fetch_add(1, Relaxed);
         }
-        Ok(())
     }
 
-    /// Reads until a whole request is there; `None` if the client has gone or the door closes.
-    async fn next_request(&mut self) -> Result<Option<Arrived>, Fault> {
-        let mut share = None;
-        let mut begun_ms = None;
-        loop {
-            if let Some(frame) = self.frames.next_frame()? {
-                return Ok(Some(Arrived { frame, _share: share }));
-            }
-            if let Some(size) = self.frames.partial_size()
-                && share.is_none()
-                && self.door.budget.is_charged(size)
-            {
-                let Some(granted) = or_stopped(&mut self.stopping, self.door.budget.request(size)).await
-                else {
-                    return Ok(None);
-                };
-                share = Some(granted);
-                begun_ms = None;
-            }
-            let now_ms = self.door.node.world.clock.monotonic_ms();
-            let patience = match self.frames.is_empty() {
-                true => self.idle_patience(),
-                false => {
-                    let since = *begun_ms.get_or_insert(now_ms);
-                    ARRIVAL_PATIENCE.saturating_sub(Duration::from_millis(now_ms - since))
+    /// Answers a client's request; false if that ends the connection.
+    async fn answer_client(&mut self, arrived: Arrived) -> Result<bool, Fault> {
+        self.is_client = true;
+        let Arrived { inbound, share } = arrived;
+        let can_be_abandoned = api::can_be_abandoned(inbound.header.api);
+        let entrance = self.entrance.clone();
+        let door = match entrance.door() {
+            Some(door) => door,
+            None => match self.unless_left(entrance.served()).await {
+                Some(door) => door,
+                None => return Ok(false),
+            },
+        };
+        let answering = exchange::with_client(&door, &self.peer, inbound);
+        let outcome = match can_be_abandoned {
+            false => answering.await?,
+            true => {
+                // Nobody is to wait for a client that has gone, nor at the door's end for a group's other members.
+                let gone = watch_peer(&self.stream, &mut self.frames);
+                let leaving = self.stages.wait_for(|stage| *stage >= Stage::PeersOnly);
+                tokio::select! {
+                    outcome = answering => outcome?,
+                    () = gone => return Ok(false),
+                    _ = leaving => return Ok(false),
                 }
+            }
+        };
+        drop(share);
+        self.entrance.counters.requests.fetch_add(1, Relaxed);
+        match outcome {
+            Outcome::Respond(chunks) => self.write(chunks).await?,
+            Outcome::Silence => {}
+            Outcome::End => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// What the future gives; `None` if the client goes, or has to, before that.
+    async fn unless_left<T>(&mut self, future: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            output = future => Some(output),
+            () = watch_peer(&self.stream, &mut self.frames) => None,
+            _ = self.stages.wait_for(|stage| *stage >= Stage::PeersOnly) => None,
+        }
+    }
+
+    /// Answers requests to the ensemble for as long as one is under way, in their order; a client's request that comes in between is
+    /// handed back.
+    async fn converse_with_ensemble(&mut self, first: Arrived) -> Result<Option<Arrived>, Fault> {
+        let ensemble = self.entrance.ensemble.clone();
+        let start =
+            |Arrived { inbound, share }| Box::pin(exchange::with_ensemble(ensemble.clone(), inbound, share));
+        let mut under_way = FuturesOrdered::new();
+        under_way.push_back(start(first));
+        let mut next = None;
+        loop {
+            let reads_on = next.is_none() && under_way.len() < UNDER_WAY_MAX;
+            let step = tokio::select! {
+                biased;
+                answered = under_way.next() => Step::Answered(answered),
+                arrived = self.next_request(), if reads_on => Step::Arrived(arrived?.map(Box::new)),
             };
-            let readable = tokio::time::timeout(patience, self.stream.readable());
-            match or_stopped(&mut self.stopping, readable).await {
-                None => return Ok(None),
-                Some(Ok(ready)) => ready?,
-                Some(Err(_)) if self.frames.is_empty() => return Err(Fault::Idle),
-                Some(Err(_)) => {
+            match step {
+                Step::Answered(Some(response)) => {
+                    let mut chunks = response?;
+                    let mut count = 1;
+                    // Those that are ready too go out with it.
+                    while chunks.len() < WRITE_SLICES
+                        && let Some(Some(response)) = under_way.next().now_or_never()
+                    {
+                        chunks.extend(response?);
+                        count += 1;
+                    }
+                    self.write(chunks).await?;
+                    self.entrance.counters.requests.fetch_add(count, Relaxed);
+                }
+                Step::Answered(None) => return Ok(next),
+                Step::Arrived(Some(arrived)) if arrived.is_for_ensemble() => {
+                    under_way.push_back(start(*arrived));
+                }
+                Step::Arrived(Some(arrived)) => next = Some(*arrived),
+                // Nobody is there for the answers, or nobody is to wait for them.
+                Step::Arrived(None) => return Ok(None),
+            }
+        }
+    }
+
+    /// Reads until a whole request is there; `None` if the client has gone or has to. Can be dropped halfway.
+    async fn next_request(&mut self) -> Result<Option<Arrived>, Fault> {
+        loop {
+            if !self.has_share() {
+                // Boxed, as the answers: most requests need no share.
+                let Some(share) = Box::pin(self.share()).await else { return Ok(None) };
+                self.arriving = Arriving { share: Some(share), begun_ms: None };
+            }
+            if let Some(frame) = self.frames.next_frame()? {
+                let share = std::mem::take(&mut self.arriving).share;
+                match api::decode(frame)? {
+                    Ok(inbound) => return Ok(Some(Arrived { inbound, share })),
+                    Err(response) => Box::pin(self.write(response)).await?,
+                }
+                continue;
+            }
+            if !self.has_share() {
+                continue;
+            }
+            let patience = self.patience();
+            let stream = &self.stream;
+            let leaving = self.stages.wait_for(|stage| *stage >= last_stage(self.is_client));
+            let readable = tokio::select! {
+                biased;
+                _ = leaving => return Ok(None),
+                readable = tokio::time::timeout(patience, stream.readable()) => readable,
+            };
+            match readable {
+                Ok(ready) => ready?,
+                Err(_) if self.frames.is_empty() => return Err(Fault::Idle),
+                Err(_) => {
                     return Err(Fault::Unfinished { size: self.frames.partial_size().unwrap_or(0) });
                 }
             }
@@ -136,6 +249,53 @@ impl Connection {
                 return Ok(None);
             }
         }
+    }
+
+    /// Whether the request that is arriving may be read on: it needs no share, has one, or nobody can tell whose it is.
+    fn has_share(&self) -> bool {
+        let size = self.frames.partial_size().unwrap_or(0);
+        self.arriving.share.is_some()
+            || !self.entrance.budget.is_charged(size)
+            || self.frames.partial_start().len() < size_of::<i16>()
+    }
+
+    /// Waits for the share of the request that is arriving; `None` if the connection has to end before that.
+    async fn share(&mut self) -> Option<RequestShare> {
+        let (entrance, purse) = (self.entrance.clone(), self.purse());
+        let size = self.frames.partial_size().unwrap_or(0);
+        let grant = async {
+            if purse == Purse::Clients {
+                // What nobody can answer yet is not read either.
+                entrance.served().await;
+            }
+            entrance.budget.request(purse, size).await
+        };
+        let last = last_stage(self.is_client);
+        tokio::select! {
+            biased;
+            _ = self.stages.wait_for(|stage| *stage >= last) => None,
+            share = grant => Some(share),
+        }
+    }
+
+    /// Whose memory the request that is arriving takes.
+    fn purse(&self) -> Purse {
+        let key = self.frames.partial_start().first_chunk().map(|key| i16::from_be_bytes(*key));
+        match key.and_then(ApiKey::from_key) {
+            Some(api) if quorum::is_between_nodes(api) => Purse::Nodes,
+            _ => Purse::Clients,
+        }
+    }
+
+    /// How long the client may take to send something.
+    fn patience(&mut self) -> Duration {
+        if self.frames.is_empty() {
+            self.arriving.begun_ms = None;
+            return self.idle_patience();
+        }
+        let now_ms = self.entrance.world.clock.monotonic_ms();
+        let since = *self.arriving.begun_ms.get_or_insert(now_ms);
+        ARRIVAL_PATIENCE.saturating_sub(Duration::from_millis(now_ms.saturating_sub(since)))
     }
 
     /// Takes what has arrived; none if nothing has.
@@ -147,45 +307,13 @@ impl Connection {
         }
     }
 
-    /// Answers one request.
-    async fn answer(&mut self, arrived: Arrived) -> Result<Outcome, Fault> {
-        let inbound = match api::decode(arrived.frame.clone())? {
-            Ok(inbound) => inbound,
-            Err(response) => return Ok(Outcome::Respond(response)),
-        };
-        let Inbound { header, request } = inbound;
-        let (api, version, correlation_id) = (header.api, header.version, header.correlation_id);
-        let can_be_abandoned = api::can_be_abandoned(api);
-        let door = self.door.clone();
-        let call = Call::new(&door, &self.peer, &header);
-        let answering = api::serve(call, request);
-        let answer = match can_be_abandoned {
-            false => answering.await,
-            true => {
-                // Nobody is to wait for a client that has gone, nor at the door's end for a group's other members.
-                let gone = watch_peer(&self.stream, &mut self.frames);
-                let stopping = self.stopping.wait_for(|stopping| *stopping);
-                tokio::select! {
-                    answer = answering => answer,
-                    () = gone => return Ok(Outcome::End),
-                    _ = stopping => return Ok(Outcome::End),
-                }
-            }
-        };
-        match answer {
-            Answer::Response(response) => Ok(Outcome::Respond(response.to_frame(version, correlation_id)?)),
-            Answer::Silence => Ok(Outcome::Silence),
-            Answer::Close(reason) => {
-                tracing::debug!(remote = %self.peer.remote, %api, version, reason, "the connection is closed in place of an answer");
-                Ok(Outcome::End)
-            }
-        }
-    }
-
     /// Writes a response from where its pieces lie.
     async fn write(&self, chunks: Vec<Bytes>) -> Result<(), Fault> {
-        let mut unsent =
-            Unsent { share: self.door.budget.response(chunks.iter().map(Bytes::len).sum()), chunks, next: 0 };
+        let mut unsent = Unsent {
+            share: self.entrance.budget.response(chunks.iter().map(Bytes::len).sum()),
+            chunks,
+            next: 0,
+        };
         while !unsent.is_done() {
             match unsent.write_to(&self.stream) {
                 Ok(0) => return Err(io::Error::from(io::ErrorKind::WriteZero).into()),
@@ -202,7 +330,7 @@ impl Connection {
 
     /// `connections.max.idle.ms`; not positive means for ever.
     fn idle_patience(&self) -> Duration {
-        let ms = self.door.view().broker_config.network.connections_max_idle_ms;
+        let ms = self.entrance.config().network.connections_max_idle_ms;
         u64::try_from(ms).ok().filter(|ms| *ms > 0).map_or(Duration::MAX, Duration::from_millis)
     }
 
@@ -214,22 +342,15 @@ impl Connection {
                 tracing::debug!(%remote, %fault, "a connection of a Kafka client ended")
             }
             Fault::Encode(_) => {
-                self.door.counters.faults.fetch_add(1, Relaxed);
+                self.entrance.counters.faults.fetch_add(1, Relaxed);
                 tracing::error!(%remote, %fault, "a connection is closed");
             }
             _ => {
-                self.door.counters.faults.fetch_add(1, Relaxed);
+                self.entrance.counters.faults.fetch_add(1, Relaxed);
                 tracing::info!(%remote, %fault, "a connection of a Kafka client is closed");
             }
         }
     }
-}
-
-/// What becomes of a request.
-enum Outcome {
-    Respond(Vec<Bytes>),
-    Silence,
-    End,
 }
 
 /// A response on its way.
@@ -270,13 +391,9 @@ impl Unsent<'_> {
     }
 }
 
-/// What the future gives; `None` if the door closes first.
-async fn or_stopped<T>(stopping: &mut watch::Receiver<bool>, future: impl Future<Output = T>) -> Option<T> {
-    tokio::select! {
-        biased;
-        _ = stopping.wait_for(|stopping| *stopping) => None,
-        output = future => Some(output),
-    }
+/// The stage in which a connection ends. One that has brought nothing may be another node's.
+fn last_stage(is_client: bool) -> Stage {
+    if is_client { Stage::PeersOnly } else { Stage::Closing }
 }
 
 /// Waits until the client has gone, reading ahead as far as the buffer allows; beyond that nobody can tell.
@@ -295,15 +412,12 @@ async fn watch_peer(stream: &TcpStream, frames: &mut Frames) {
     std::future::pending().await
 }
 
-/// A handler under way.
-pub(crate) type Answering<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     /// The size of the future that a function would return.
-    fn future_size<F>(_: impl FnOnce(Arc<Door>, TcpStream, SocketAddr, Arc<str>) -> F) -> usize {
+    fn future_size<F>(_: impl FnOnce(Arc<Entrance>, TcpStream, SocketAddr, Arc<str>) -> F) -> usize {
         size_of::<F>()
     }
 

@@ -13,6 +13,9 @@ use tokio::runtime::Handle;
 const PATIENCE: Duration = Duration::from_secs(30);
 const VERSION: i16 = 4;
 
+/// The bytes that answer the request with a correlation id.
+type Answer<'a> = &'a dyn Fn(i32) -> Vec<u8>;
+
 struct Server {
     listener: TcpListener,
     address: Address,
@@ -192,7 +195,7 @@ async fn what_is_no_answer_ends_the_connection() {
     };
     let too_large = |_| i32::try_from(RESPONSE_BYTES_MAX + 1).expect("an int").to_be_bytes().to_vec();
     let negative = |_| (-1i32).to_be_bytes().to_vec();
-    let cases: [(&str, &dyn Fn(i32) -> Vec<u8>); 5] = [
+    let cases: [(&str, Answer<'_>); 5] = [
         ("where", &wrong_id),
         ("cannot be read", &garbage),
         ("cannot be read", &long),

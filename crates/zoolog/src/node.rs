@@ -72,6 +72,8 @@ impl Node {
         let kafka_addresses = addresses(&kafka_ports)?;
         let running = RunningEnsemble::start(world.clone(), config.ensemble(folders.znodes_directory_id), None)?;
         let ensemble = running.ensemble().clone();
+        let gate = kafka::PeerGate { world: world.clone(), ensemble: ensemble.clone() };
+        let kafka_door = kafka::open(kafka_ports, &config.broker, gate).await;
         ensemble.serving().await.map_err(StartError::Failed)?;
         let (controller, controller_task) =
             start_controller(&world, &config, &folders, &kafka_addresses, &ensemble);
@@ -79,7 +81,7 @@ impl Node {
         let starting = start_broker(&world, &config, &folders, &controller, &ensemble);
         let broker = until_failure(&ensemble, starting).await??;
         let node = kafka::Node { world, controller, broker: broker.clone() };
-        let kafka = kafka::serve(kafka_ports, node).await;
+        let kafka = kafka_door.serve(node);
         let zookeeper = zookeeper::serve(zookeeper_port, config.zookeeper, ensemble)?;
         let places = Places {
             zookeeper: zookeeper.local_addr(),

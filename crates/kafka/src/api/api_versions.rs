@@ -1,5 +1,6 @@
 //! ApiVersions: what this broker can do (KIP-35, KIP-511), and its features (KIP-584).
-use super::{Call, SERVED};
+use super::{Call, INTERNAL, SERVED};
+use crate::quorum;
 use kafka_wire::messages::api_versions::{ApiVersion, SupportedFeatureKey};
 use kafka_wire::messages::{ApiVersionsRequest, ApiVersionsResponse};
 use kafka_wire::{ApiKey, ErrorCode, Str};
@@ -18,7 +19,7 @@ pub(super) async fn handle(call: &Call<'_>, request: ApiVersionsRequest) -> ApiV
     }
     let features = FEATURES.iter().filter(|(_, lowest, _)| *lowest > 0 || call.version >= LEVEL_ZERO_SINCE);
     ApiVersionsResponse {
-        api_keys: SERVED.iter().map(|api| range(*api)).collect(),
+        api_keys: advertised().map(range).collect(),
         supported_features: features
             .map(|(name, min_version, max_version)| SupportedFeatureKey {
                 name: Str::from_static(name),
@@ -38,6 +39,14 @@ pub(super) fn unsupported() -> ApiVersionsResponse {
         api_keys: vec![range(ApiKey::ApiVersions)],
         ..Default::default()
     }
+}
+
+/// The APIs that clients are told of, in the order of their keys: those with a handler, and of the quorum's those that Kafka's brokers
+/// serve. APIs between nodes are not among them, as on a listener of Kafka's that is not its controllers'.
+fn advertised() -> impl Iterator<Item = ApiKey> {
+    let is_advertised =
+        |api: &ApiKey| SERVED.contains(api) && !INTERNAL.contains(api) || quorum::CLIENT_APIS.contains(api);
+    ApiKey::ALL.iter().copied().filter(is_advertised)
 }
 
 fn range(api: ApiKey) -> ApiVersion {

@@ -37,8 +37,9 @@ mod produce;
 mod sync_group;
 mod topics;
 
-use crate::connection::{Answering, Peer};
 use crate::door::Door;
+use crate::exchange::{Answering, Peer};
+use crate::quorum;
 use bytes::Bytes;
 use controller::ClusterView;
 use kafka_wire::messages::ApiVersionsRequest;
@@ -126,7 +127,7 @@ pub(crate) fn decode(frame: Bytes) -> Result<Result<Inbound, Vec<Bytes>>, BadReq
         let response = Response::from(api_versions::unsupported());
         return Ok(Err(response.to_frame(0, header.correlation_id)?));
     }
-    if !SERVED.contains(&api) {
+    if !SERVED.contains(&api) && !quorum::APIS.contains(&api) {
         return Err(BadRequest::NotServed(api));
     }
     if !api.versions().contains(version) {
@@ -162,7 +163,7 @@ macro_rules! served {
         $module::handle(&$call, $request).await
     };
     ($( $name:ident => $module:ident $(, $answers:ident)? ; )+) => {
-        /// The APIs that are served, in the order of their keys.
+        /// The APIs that have a handler, in the order of their keys.
         const SERVED: &[ApiKey] = &[$( ApiKey::$name, )+];
 
         /// Has a request answered by the handler of its API.
@@ -178,6 +179,9 @@ macro_rules! served {
         }
     };
 }
+
+/// Those of the list that only nodes use; clients are not told of them.
+const INTERNAL: &[ApiKey] = &[];
 
 served! {
     Produce => produce, answers;

@@ -56,12 +56,16 @@ async fn kafka_2_2_api_versions_has_header_0_and_lists_what_is_served() {
         let produce = response.api_keys.iter().find(|api| api.api_key == 0).expect("Produce");
         assert_eq!((produce.min_version, produce.max_version), (0, 13));
         let keys: Vec<i16> = response.api_keys.iter().map(|api| api.api_key).collect();
-        for later in
-            [ApiKey::DescribeAcls, ApiKey::AlterPartitionReassignments, ApiKey::Vote, ApiKey::SaslHandshake]
-        {
+        for later in [
+            ApiKey::DescribeAcls,
+            ApiKey::AlterPartitionReassignments,
+            ApiKey::Vote,
+            ApiKey::Envelope,
+            ApiKey::SaslHandshake,
+        ] {
             assert!(!keys.contains(&later.key()), "{later} is not there yet");
         }
-        assert_eq!(keys.len(), 29);
+        assert_eq!(keys.len(), 32);
         assert_eq!(response.supported_features.len(), usize::from(version == 4));
     }
     let unnamed = ask!(client, ApiVersions 3, ApiVersionsRequest::default());

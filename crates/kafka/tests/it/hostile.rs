@@ -117,7 +117,8 @@ async fn clients_that_never_send_what_they_claim_take_no_memory_from_others() {
     let mut liars = Vec::new();
     for _ in 0..2 {
         let mut liar = node.client().await;
-        liar.write(&50_000_000i32.to_be_bytes()).await;
+        // The size, and the first bytes of a produce request.
+        liar.write(&[&50_000_000i32.to_be_bytes()[..], &[0, 0, 0, 9]].concat()).await;
         liars.push(liar);
     }
     // A third large request waits for its share; small ones need none.

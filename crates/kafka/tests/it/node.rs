@@ -47,6 +47,8 @@ impl Node {
         let address = listeners[0].local_addr().expect("an address");
         let options = EnsembleConfig::new(folder.path().to_owned(), config.node_id, uuid::Uuid::from_u128(9));
         let ensemble = RunningEnsemble::start(world.clone(), options, None).expect("the znode log opens");
+        let gate = kafka::PeerGate { world: world.clone(), ensemble: ensemble.ensemble().clone() };
+        let door = kafka::open(listeners, &config, gate).await;
         ensemble.ensemble().serving().await.expect("the znode log serves");
         let (controller, task) = start_controller(&world, &config, address, &ensemble);
         controller.ready().await;
@@ -60,11 +62,13 @@ impl Node {
             znodes: Some(Arc::new(ZnodeTopic::new(ensemble.ensemble()))),
             internal_topics: Arc::new(controller.clone()),
             producer_ids: Arc::new(controller.clone()),
+            peers: None,
+            in_sync_replicas: Some(Arc::new(controller.clone())),
         });
         let broker = broker.await.expect("the broker starts");
         let tree = EmbeddedClient::connect(ensemble.ensemble(), 30_000).await.expect("a session");
         let node = kafka::Node { world, controller: controller.clone(), broker: broker.clone() };
-        let door = kafka::serve(listeners, node).await;
+        let door = door.serve(node);
         Node { address, controller, broker, tree, door, task, ensemble, _folder: folder }
     }
 
