@@ -176,3 +176,6 @@ pub(crate) fn assignment_data(id: Uuid, partitions: BTreeMap<i32, Vec<i32>>) -> 
 pub(crate) fn create(path: String, data: Option<Bytes>) -> Write {
     Write::Create { path, data, mode: CreateMode::Persistent, acl: None }
 }
+
+#[cfg(test)]
+mod tests;

@@ -36,6 +36,15 @@ impl Assignment {
         }
     }
 
+    /// Whether the partition has this assignment, or the one that it leads to.
+    pub(crate) fn is_shown_by(&self, partition: &PartitionView) -> bool {
+        let is_now = partition.replicas == self.replicas
+            && partition.adding == self.adding
+            && partition.removing == self.removing;
+        let stays = self.replicas.iter().filter(|id| !self.removing.contains(id));
+        is_now || (!partition.is_reassigning() && stays.eq(&partition.replicas))
+    }
+
     /// The replicas before the reassignment that is under way.
     pub(crate) fn origin(&self) -> Vec<i32> {
         self.replicas.iter().filter(|id| !self.adding.contains(id)).copied().collect()

@@ -6,7 +6,7 @@ use crate::guarded::{Done, Guarded};
 use crate::layout::{self, TopicAssignment};
 use crate::reassignment::{Assignment, check_target};
 use crate::view::{ClusterView, PartitionView, TopicView};
-use ensemble::{CoordinatorError, Write};
+use ensemble::{Coordinator, CoordinatorError, Write};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -64,11 +64,24 @@ impl Controller {
             topics.entry(one.topic.clone()).or_default().push(one);
         }
         let mut results: BTreeMap<(Arc<str>, i32), Result<(), AdminError>> = BTreeMap::new();
+        let mut written: Vec<(Arc<str>, i32, Assignment)> = Vec::new();
         for (topic, wanted) in topics {
-            for (partition, result) in
-                self.reassign_topic(&topic, &wanted, may_change_factor, timeout_ms).await?
-            {
+            for (partition, result) in self.reassign_topic(&topic, &wanted, may_change_factor).await? {
+                let result = result.map(|next| written.push((topic.clone(), partition, next)));
                 results.insert((topic.clone(), partition), result);
+            }
+        }
+        let shows = |view: &Arc<ClusterView>| {
+            written.iter().all(|(topic, index, next)| {
+                view.partition(topic, *index).is_none_or(|partition| next.is_shown_by(partition))
+            })
+        };
+        if let Err(late) = self.wait_until(timeout_ms, shows).await {
+            let view = self.view();
+            for (topic, index, next) in written {
+                if view.partition(&topic, index).is_some_and(|partition| !next.is_shown_by(partition)) {
+                    results.insert((topic, index), Err(late.clone()));
+                }
             }
         }
         let result_of = |one: WantedReassignment| {
@@ -114,92 +127,71 @@ impl Controller {
         found
     }
 
+    /// Writes one topic's assignment; gives what it says now of each partition.
     async fn reassign_topic(
         &self,
         topic: &Arc<str>,
         wanted: &[&WantedReassignment],
         may_change_factor: bool,
-        timeout_ms: u64,
-    ) -> Result<Vec<(i32, Result<(), AdminError>)>, AdminError> {
+    ) -> Result<Vec<(i32, Result<Assignment, AdminError>)>, AdminError> {
         let coordinator = self.coordinator()?;
         for _ in 0..ATTEMPTS_MAX {
             let view = self.view();
             let none = || AdminError::Unavailable("the cluster has no controller yet".to_owned());
             let guarded = Guarded::by_present_controller(coordinator.clone()).await?.ok_or_else(none)?;
-            let request = self.request_without(&view, topic, wanted).await?;
+            let request = request_without(&*coordinator, &view, topic, wanted).await?;
             let mut results = Vec::new();
-            let mut changed: Vec<(i32, Assignment)> = Vec::new();
             let done = guarded
                 .rewrite_assignment(topic, |assignment| {
                     for one in wanted {
                         let judged = judge(&view, assignment, one, may_change_factor);
-                        results.push((one.partition, judged.as_ref().map(|_| ()).map_err(AdminError::clone)));
-                        if let Ok(next) = judged {
-                            changed.push((one.partition, next.clone()));
-                            next.put_into(assignment, one.partition);
+                        if let Ok(next) = &judged {
+                            next.clone().put_into(assignment, one.partition);
                         }
+                        results.push((one.partition, judged));
                     }
-                    (!changed.is_empty()).then_some(request)
+                    results.iter().any(|(_, judged)| judged.is_ok()).then_some(request)
                 })
                 .await?;
-            if results.is_empty() && done == Done::Conflict {
-                let unknown = |one: &&WantedReassignment| {
-                    (one.partition, Err(AdminError::UnknownTopic(topic.to_string())))
-                };
-                return Ok(wanted.iter().map(unknown).collect());
+            if done == Done::Settled {
+                return Ok(results);
             }
-            if done != Done::Settled {
-                coordinator.sync().await?;
-                continue;
+            if results.is_empty() {
+                // There is no such topic, or its assignment makes no sense.
+                let unknown = || Err(AdminError::UnknownTopic(topic.to_string()));
+                return Ok(wanted.iter().map(|one| (one.partition, unknown())).collect());
             }
-            let shows = |view: &Arc<ClusterView>| {
-                changed.iter().all(|(index, next)| {
-                    view.partition(topic, *index).is_none_or(|partition| {
-                        // It may be complete already.
-                        partition.replicas == next.replicas || !partition.is_reassigning()
-                    })
-                })
-            };
-            self.wait_until(timeout_ms, shows).await?;
-            return Ok(results);
+            coordinator.sync().await?;
         }
         Err(AdminError::Unavailable(format!(
             "the assignment of {topic} is being changed by others; try again"
         )))
     }
+}
 
-    /// What takes these partitions out of a request under /admin/reassign_partitions, which would start its own reassignments again.
-    async fn request_without(
-        &self,
-        view: &ClusterView,
-        topic: &str,
-        wanted: &[&WantedReassignment],
-    ) -> Result<Vec<Write>, CoordinatorError> {
-        let path = layout::REASSIGN_PARTITIONS.to_owned();
-        let Some(request) = &view.reassignment_request else { return Ok(Vec::new()) };
-        let is_meant = |partition: i32| wanted.iter().any(|one| one.partition == partition);
-        let (gone, kept): (Vec<_>, Vec<_>) =
-            request.iter().cloned().partition(|entry| entry.topic == topic && is_meant(entry.partition));
-        if gone.is_empty() {
-            return Ok(Vec::new());
-        }
-        let Some((_, stat)) = self.coordinator_stat(&path).await? else { return Ok(Vec::new()) };
-        let version = stat.version;
-        Ok(vec![if kept.is_empty() {
-            Write::Delete { path, version }
-        } else {
-            let data = layout::encode(&layout::ReassignmentRequest { version: 1, partitions: kept });
-            Write::Set { path, data: Some(data), version }
-        }])
+/// What takes these partitions out of a request under /admin/reassign_partitions, which would start its own reassignments again.
+async fn request_without(
+    coordinator: &dyn Coordinator,
+    view: &ClusterView,
+    topic: &str,
+    wanted: &[&WantedReassignment],
+) -> Result<Vec<Write>, CoordinatorError> {
+    let path = layout::REASSIGN_PARTITIONS.to_owned();
+    let Some(request) = &view.reassignment_request else { return Ok(Vec::new()) };
+    let is_meant = |partition: i32| wanted.iter().any(|one| one.partition == partition);
+    let (gone, kept): (Vec<_>, Vec<_>) =
+        request.iter().cloned().partition(|entry| entry.topic == topic && is_meant(entry.partition));
+    if gone.is_empty() {
+        return Ok(Vec::new());
     }
-
-    async fn coordinator_stat(
-        &self,
-        path: &str,
-    ) -> Result<Option<(Option<bytes::Bytes>, tree::Stat)>, CoordinatorError> {
-        let coordinator = self.coordinator().map_err(|_| CoordinatorError::ConnectionLost)?;
-        coordinator.get(path).await
-    }
+    let Some((_, stat)) = coordinator.get(&path).await? else { return Ok(Vec::new()) };
+    let version = stat.version;
+    Ok(vec![if kept.is_empty() {
+        Write::Delete { path, version }
+    } else {
+        let data = layout::encode(&layout::ReassignmentRequest { version: 1, partitions: kept });
+        Write::Set { path, data: Some(data), version }
+    }])
 }
 
 /// The assignment that a partition gets.
