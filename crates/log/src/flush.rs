@@ -23,6 +23,7 @@ impl Log {
     fn flush_until(&self, limit: i64) -> Result<i64, LogError> {
         let _flushing = self.flushing.lock();
         self.check_open()?;
+        self.save_begun_epochs()?;
         let from = self.flushed_offset();
         let target = self.log_end_offset().min(limit);
         if target > from {

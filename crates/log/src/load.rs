@@ -70,6 +70,7 @@ impl Log {
             cleaning: Mutex::new(()),
             segments: RwLock::new(segments),
             epochs: RwLock::new(epochs),
+            epochs_unsaved: AtomicBool::new(false),
             tail: Mutex::new(TailCache::new(options.tail.clone(), log_end)),
             log_start: AtomicI64::new(log_start),
             log_end: AtomicI64::new(log_end),

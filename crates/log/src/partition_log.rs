@@ -88,6 +88,9 @@ pub struct Log {
     pub(crate) cleaning: Mutex<()>,
     pub(crate) segments: RwLock<BTreeMap<i64, Arc<Segment>>>,
     pub(crate) epochs: RwLock<LeaderEpochs>,
+    /// Whether epochs were begun that their file does not name yet. A flush writes them before it moves the recovery point, and what
+    /// lies behind that is read again after a crash, so that no election has to wait for the medium.
+    pub(crate) epochs_unsaved: AtomicBool,
     pub(crate) tail: Mutex<TailCache>,
     pub(crate) log_start: AtomicI64,
     pub(crate) log_end: AtomicI64,
@@ -221,19 +224,29 @@ impl Log {
         self.epochs.read().end_offset_for(epoch, self.log_end_offset())
     }
 
-    /// Notes that a leader epoch starts at the log end, before its first batch, as a new leader does.
+    /// Notes that a leader epoch starts at the log end, before its first batch, as a new leader does. It is durable with the next flush.
     pub fn start_epoch(&self, epoch: i32) -> Result<(), LogError> {
         let _writer = self.writer.lock();
         self.check_open()?;
-        self.assign_epoch(epoch, self.log_end_offset())
+        self.assign_epoch(epoch, self.log_end_offset());
+        Ok(())
     }
 
-    pub(crate) fn assign_epoch(&self, epoch: i32, start_offset: i64) -> Result<(), LogError> {
+    pub(crate) fn assign_epoch(&self, epoch: i32, start_offset: i64) {
         if self.epochs.read().latest().is_some_and(|last| last.epoch == epoch) {
+            return;
+        }
+        if self.epochs.write().assign(epoch, start_offset) {
+            self.epochs_unsaved.store(true, Ordering::Release);
+        }
+    }
+
+    /// Writes epochs that were begun since they were last written.
+    pub(crate) fn save_begun_epochs(&self) -> Result<(), LogError> {
+        if !self.epochs_unsaved.load(Ordering::Acquire) {
             return Ok(());
         }
-        let mut epochs = self.epochs.write();
-        if epochs.assign(epoch, start_offset) { self.save_epochs(&epochs) } else { Ok(()) }
+        self.save_epochs(&self.epochs.write())
     }
 
     pub(crate) fn save_epochs(&self, epochs: &LeaderEpochs) -> Result<(), LogError> {
@@ -241,7 +254,9 @@ impl Log {
         self.world
             .disk
             .write_file_atomic(&path, epochs.encode().as_bytes())
-            .map_err(|error| self.fail(LogError::io("writing", &path, error)))
+            .map_err(|error| self.fail(LogError::io("writing", &path, error)))?;
+        self.epochs_unsaved.store(false, Ordering::Release);
+        Ok(())
     }
 
     /// Why the log refuses everything, if it does.
@@ -396,7 +411,7 @@ impl Log {
         group: &[Batch],
     ) -> Result<(), LogError> {
         for batch in group {
-            self.assign_epoch(batch.header().partition_leader_epoch, batch.header().base_offset)?;
+            self.assign_epoch(batch.header().partition_leader_epoch, batch.header().base_offset);
         }
         active.append(group, config.index_interval_bytes).map_err(|error| self.fail(error))?;
         let now = self.world.clock.monotonic_ms();

@@ -144,8 +144,11 @@ fn kafka_2_17_epochs_end_where_the_next_begins() {
     assert_eq!((log.epoch_at(3), log.epoch_at(5)), (Some(1), Some(2)));
     log.start_epoch(7).expect("a new leader");
     assert_eq!(log.end_offset_for_epoch(5), (5, 8));
+    log.flush().expect("flush");
     let file = std::fs::read_to_string(bench.log_path().join("leader-epoch-checkpoint")).expect("the file");
     assert_eq!(file, "0\n4\n1 0\n2 4\n5 6\n7 8\n");
+    assert_eq!(log.truncate_to(8).expect("nothing to truncate"), 8);
+    assert_eq!(log.latest_epoch(), Some(5), "an epoch without records goes with the records behind the end");
 }
 
 #[test]

@@ -192,6 +192,23 @@ fn preallocated_space_is_not_taken_for_data() {
 }
 
 #[test]
+fn epochs_survive_a_crash_wherever_the_last_flush_was() {
+    for flushed_after in [0, 13, 29, 40] {
+        let bench = bench(400);
+        let log = bench.open();
+        fill(&log, flushed_after);
+        let recovery_point = log.flush().expect("flush");
+        for epoch in 10..20 {
+            log.append(batch(&["a", "b"]), epoch, Origin::Client).expect("append");
+        }
+        let before = log.leader_epochs();
+        drop(log);
+        let log = bench.open_with(false, recovery_point);
+        assert_eq!(log.leader_epochs(), before, "flushed after {flushed_after}");
+    }
+}
+
+#[test]
 fn leftovers_of_a_crash_are_removed() {
     let bench = bench(1000);
     let log = bench.open();
