@@ -1,0 +1,17 @@
+//! Whole nodes in one thread: the real ensemble, on a virtual clock, network and disk, from one seed.
+//!
+//! [`run`] plays a seed: nodes and clients under faults, then peace in which everything has to come back, then the laws. Whoever runs it
+//! must do so in a process of its own whose random keys are the seed's, or the orders of hash tables differ from run to run; the binary
+//! `nodes` does.
+mod clock;
+mod dice;
+mod disk;
+mod network;
+pub mod panics;
+mod plan;
+mod process;
+mod run;
+mod trace;
+mod zk;
+
+pub use run::{Clean, Options, run};

@@ -1,0 +1,551 @@
+//! One run of one seed: time, faults, nodes and clients in turn; then peace, in which everything must come back; then judgement.
+//!
+//! Invariant: time moves in steps of [`STEP_MS`]; within a step parcels are delivered, then nodes run one after another, then clients
+//! act. Nothing that one of them does in a step reaches another one in the same step, so that their order decides nothing.
+use super::dice::Dice;
+use super::disk::Medium;
+use super::network::{Network, Parcel};
+use super::plan::{Fault, Plan};
+use super::process::{DATA, Process, Start};
+use super::trace::Trace;
+use super::zk::{Client, Ledger, Life, Said, judge};
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use tree::Digest;
+use uuid::Uuid;
+
+/// One step of the simulation. Nothing travels faster.
+const STEP_MS: u64 = 2;
+/// How long everything may take to come back once there are no faults.
+const PATIENCE_MS: u64 = 20_000;
+/// How often the trees of the nodes are compared.
+const COMPARE_MS: u64 = 400;
+/// How many writes each client must have acknowledged in peace.
+const PROGRESS: u64 = 5;
+
+/// How a run is made.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// How many nodes; by the seed unless told.
+    pub nodes: Option<usize>,
+    /// Whether every event is printed.
+    pub loud: bool,
+}
+
+/// A run without a fault of ours.
+#[derive(Clone, Copy, Debug)]
+pub struct Clean {
+    /// The hash of everything that happened.
+    pub trace: u64,
+    /// How many events that were.
+    pub events: u64,
+    /// How many writes were acknowledged.
+    pub writes: u64,
+}
+
+/// A machine with its process.
+struct Machine {
+    medium: Arc<Mutex<Medium>>,
+    directory: Uuid,
+    process: Option<Process>,
+    runs: u64,
+    /// When the next process starts, if there is none.
+    starts_at_ms: u64,
+    /// Until when the process is stopped.
+    paused_until_ms: Option<u64>,
+    /// What waits in its sockets meanwhile.
+    waiting: Vec<Parcel>,
+    /// Whether the disk was made to fail since the process started, so that it may end by itself.
+    disk_failed: bool,
+    /// Whether the machine loses its power when the process dies in the middle of work on the disk.
+    dies_with_power: bool,
+    disk_full_until_ms: Option<u64>,
+}
+
+struct Simulation {
+    plan: Plan,
+    dice: Dice,
+    network: Arc<Network>,
+    now_ms: u64,
+    machines: Vec<Machine>,
+    clients: Vec<Client>,
+    ledger: Ledger,
+    /// The largest zxid of a write that any client was told of.
+    floor: i64,
+    writes: u64,
+    digests: BTreeMap<i64, (usize, Digest)>,
+    reigns: Vec<(u64, Option<usize>)>,
+    cuts: Vec<(u64, usize, usize)>,
+    next_fault_ms: u64,
+    trouble: bool,
+}
+
+/// Runs a seed.
+///
+/// # Errors
+/// What law was broken, and how.
+pub fn run(seed: u64, options: &Options) -> Result<Clean, String> {
+    let mut dice = Dice::new(seed);
+    let plan = Plan::of(&mut dice.fork(), options.nodes);
+    let network = Network::new(dice.fork(), plan.foul.clone(), Trace::new(options.loud));
+    network.note(format_args!("{plan:?}"));
+    let mut simulation = Simulation::new(plan, dice, network.clone());
+    simulation.trouble()?;
+    simulation.peace()?;
+    simulation.judge()?;
+    let (trace, events) = network.trace();
+    Ok(Clean { trace, events, writes: simulation.writes })
+}
+
+impl Simulation {
+    fn new(plan: Plan, mut dice: Dice, network: Arc<Network>) -> Simulation {
+        let machines = (0..plan.nodes)
+            .map(|_| Machine {
+                medium: Arc::default(),
+                directory: Uuid::from_u64_pair(dice.next(), dice.next()),
+                process: None,
+                runs: 0,
+                starts_at_ms: 0,
+                paused_until_ms: None,
+                waiting: Vec::new(),
+                disk_failed: false,
+                dies_with_power: false,
+                disk_full_until_ms: None,
+            })
+            .collect();
+        let clients = (0..plan.clients)
+            .map(|client| Client::new(client, network.clone(), dice.fork(), plan.nodes))
+            .collect();
+        Simulation {
+            next_fault_ms: 500 + dice.below(plan.fault_every_ms),
+            plan,
+            dice,
+            network,
+            now_ms: 0,
+            machines,
+            clients,
+            ledger: Ledger::default(),
+            floor: 0,
+            writes: 0,
+            digests: BTreeMap::new(),
+            reigns: Vec::new(),
+            cuts: Vec::new(),
+            trouble: true,
+        }
+    }
+
+    /// Faults, until their time is over.
+    fn trouble(&mut self) -> Result<(), String> {
+        while self.now_ms < self.plan.trouble_ms {
+            self.step()?;
+        }
+        Ok(())
+    }
+
+    /// No more faults: every node comes back, every client makes progress, all nodes get to the same tree, and sessions that fell
+    /// silent end.
+    fn peace(&mut self) -> Result<(), String> {
+        self.trouble = false;
+        self.network.note(format_args!("peace"));
+        self.network.set_weather(self.plan.fair.clone());
+        self.network.heal();
+        self.cuts.clear();
+        for machine in &mut self.machines {
+            machine.starts_at_ms = machine.starts_at_ms.min(self.now_ms);
+            machine.paused_until_ms = machine.paused_until_ms.map(|_| self.now_ms);
+            *machine.medium.lock().trouble() = super::disk::Trouble::default();
+            machine.disk_full_until_ms = None;
+        }
+        for client in &mut self.clients {
+            client.done = 0;
+        }
+        let begun = self.now_ms;
+        self.until(begun, "every client makes progress", |simulation| {
+            let mut clients = simulation.clients.iter();
+            clients.all(|client| client.is_silent() || client.done >= PROGRESS)
+        })?;
+        for client in &mut self.clients {
+            client.works = false;
+        }
+        self.until(begun, "nothing is in flight", |simulation| {
+            simulation.clients.iter().all(|client| client.is_silent() || client.is_idle())
+        })?;
+        self.until(begun, "silent sessions end and their ephemerals with them", |simulation| {
+            let Some(ensemble) = simulation.machines[0].process.as_ref().and_then(Process::ensemble) else {
+                return false;
+            };
+            let silent = simulation.clients.iter().filter(|client| client.is_silent());
+            let mut silent = silent.filter_map(Client::session);
+            silent.all(|id| ensemble.read(|view| view.tree().session(tree::SessionId(id)).is_none()))
+        })?;
+        self.until(begun, "all nodes have the same tree", Simulation::is_level)
+    }
+
+    fn until(&mut self, begun: u64, what: &str, done: fn(&Simulation) -> bool) -> Result<(), String> {
+        while !done(self) {
+            if self.now_ms > begun + PATIENCE_MS {
+                return Err(format!(
+                    "{PATIENCE_MS} ms after the last fault it is not so that {what}: {}",
+                    self.state()
+                ));
+            }
+            self.step()?;
+        }
+        self.network.note(format_args!("{what}"));
+        Ok(())
+    }
+
+    /// A line on where everybody is.
+    fn state(&self) -> String {
+        let nodes: Vec<String> = (0..self.machines.len())
+            .map(|node| match self.ensemble(node) {
+                Some(ensemble) => {
+                    let process = self.machines[node].process.as_ref().expect("it has an ensemble");
+                    process.look(|| {
+                        let (status, leader) = (ensemble.status(), ensemble.leader());
+                        let serves = process.serves();
+                        format!(
+                            "node {node}: epoch {} zxid {} leader {leader:?} serves {serves}",
+                            status.epoch, status.last_zxid
+                        )
+                    })
+                }
+                None => format!("node {node}: down"),
+            })
+            .collect();
+        let clients: Vec<String> = self
+            .clients
+            .iter()
+            .map(|client| {
+                format!("open {} silent {} done {}", client.is_open(), client.is_silent(), client.done)
+            })
+            .collect();
+        format!("{}; clients: {}; ledger to {}", nodes.join(", "), clients.join(", "), self.ledger.end())
+    }
+
+    fn ensemble(&self, node: usize) -> Option<ensemble::Ensemble> {
+        self.machines[node].process.as_ref()?.ensemble()
+    }
+
+    /// Whether all nodes have applied the same, all that was ever committed.
+    fn is_level(&self) -> bool {
+        (0..self.machines.len()).all(|node| {
+            let process = self.machines[node].process.as_ref();
+            process.and_then(Process::topic).is_some_and(|topic| topic.high_watermark() == self.ledger.end())
+        })
+    }
+
+    fn step(&mut self) -> Result<(), String> {
+        self.now_ms += STEP_MS;
+        self.network.at(self.now_ms);
+        if self.trouble && self.now_ms >= self.next_fault_ms {
+            self.fault();
+            self.next_fault_ms = self.now_ms + self.dice.between(1, 2 * self.plan.fault_every_ms);
+        }
+        self.end_of_faults();
+        for node in 0..self.machines.len() {
+            self.resume(node)?;
+        }
+        while let Some(parcel) = self.network.arrived() {
+            self.deliver(parcel)?;
+        }
+        for node in 0..self.machines.len() {
+            self.run_node(node)?;
+        }
+        for client in &mut self.clients {
+            client.tick(self.now_ms, self.floor);
+        }
+        self.note_leader();
+        if self.now_ms % COMPARE_MS == 0 {
+            self.compare_trees()?;
+        }
+        Ok(())
+    }
+
+    fn deliver(&mut self, parcel: Parcel) -> Result<(), String> {
+        let node = match &parcel {
+            Parcel::Call { line, .. } => line.to,
+            Parcel::Return { call, .. } => match self.network.caller(*call) {
+                Some(run) => run.node,
+                None => return Ok(()),
+            },
+            Parcel::ToNode { node, .. } => *node,
+            Parcel::ToClient { .. } => usize::MAX,
+        };
+        if let Parcel::ToClient { client, connection, said } = parcel {
+            self.network.note(format_args!("to client {client}.{connection}: {said:?}"));
+            if let Some(zxid) = self.clients[client].hear(connection, said, self.now_ms)? {
+                self.floor = self.floor.max(zxid);
+                self.writes += 1;
+            }
+            return Ok(());
+        }
+        let machine = &mut self.machines[node];
+        if machine.paused_until_ms.is_some() {
+            machine.waiting.push(parcel);
+            return Ok(());
+        }
+        if let Parcel::Call { line, call, .. } = &parcel
+            && !self.network.accept(line, *call)
+        {
+            return Ok(());
+        }
+        match (&mut machine.process, parcel) {
+            (Some(process), parcel) => process.deliver(parcel),
+            (None, Parcel::ToNode { client, connection, .. }) => {
+                let said = Said::Gone;
+                self.network.carry(Parcel::ToClient { client, connection, said });
+            }
+            (None, _) => {}
+        }
+        Ok(())
+    }
+
+    /// Lets a stopped process go on, if its time has come: it finds its clock far ahead and its sockets full.
+    fn resume(&mut self, node: usize) -> Result<(), String> {
+        let machine = &mut self.machines[node];
+        if machine.paused_until_ms.is_none_or(|until| self.now_ms < until) {
+            return Ok(());
+        }
+        machine.paused_until_ms = None;
+        if let Some(process) = &mut machine.process {
+            process.wake(self.now_ms);
+        }
+        for parcel in std::mem::take(&mut machine.waiting) {
+            self.deliver(parcel)?;
+        }
+        Ok(())
+    }
+
+    fn run_node(&mut self, node: usize) -> Result<(), String> {
+        let machine = &mut self.machines[node];
+        if machine.process.is_none() {
+            if self.now_ms >= machine.starts_at_ms {
+                self.start(node);
+            } else {
+                return Ok(());
+            }
+        }
+        let machine = &mut self.machines[node];
+        if machine.paused_until_ms.is_some() {
+            return Ok(());
+        }
+        let Some(process) = &mut machine.process else { return Ok(()) };
+        process.advance(self.now_ms);
+        if let Some(panic) = super::panics::taken() {
+            return Err(format!("node {node} panicked: {panic}"));
+        }
+        if let Some(reason) = process.ended() {
+            self.follow(node)?;
+            let machine = &mut self.machines[node];
+            self.network.note(format_args!("node {node} ended: {reason:?}"));
+            if let Some(reason) = reason.filter(|_| !machine.disk_failed) {
+                return Err(format!("node {node} gave up without a reason of ours: {reason}"));
+            }
+            let power = machine.dies_with_power;
+            self.end(node, power);
+            return Ok(());
+        }
+        self.follow(node)
+    }
+
+    /// Reads what the node shows as committed.
+    fn follow(&mut self, node: usize) -> Result<(), String> {
+        let machine = &mut self.machines[node];
+        let Some(process) = &mut machine.process else { return Ok(()) };
+        let Some(topic) = process.topic() else { return Ok(()) };
+        if process.followed.is_some_and(|followed| followed >= topic.high_watermark()) {
+            return Ok(());
+        }
+        let medium = machine.medium.lock();
+        let from = process.followed.unwrap_or(0);
+        let end = topic.high_watermark();
+        let followed = self.ledger.follow(node, &segments(&medium), from, end, self.now_ms)?;
+        process.followed = Some(followed);
+        Ok(())
+    }
+
+    fn note_leader(&mut self) {
+        let leads = |node: usize| {
+            let ensemble = self.ensemble(node)?;
+            let is_paused = self.machines[node].paused_until_ms.is_some();
+            (!is_paused && ensemble.leader() == Some(node as i32)).then_some(node)
+        };
+        let mut leaders = (0..self.machines.len()).filter_map(leads);
+        let leader = leaders.next().filter(|_| leaders.next().is_none());
+        if self.reigns.last().map(|(_, leader)| *leader) != Some(leader) {
+            self.network.note(format_args!("leader {leader:?}"));
+            self.reigns.push((self.now_ms, leader));
+        }
+    }
+
+    fn compare_trees(&mut self) -> Result<(), String> {
+        for node in 0..self.machines.len() {
+            let Some(ensemble) = self.ensemble(node) else { continue };
+            let (zxid, digest) = ensemble.read(|view| (view.last_zxid().0, view.tree().digest()));
+            let (other, known) = *self.digests.entry(zxid).or_insert((node, digest));
+            if known != digest {
+                return Err(format!("nodes {other} and {node} have different trees at zxid {zxid}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, node: usize) {
+        let machine = &mut self.machines[node];
+        machine.runs += 1;
+        machine.disk_failed = machine.medium.lock().trouble().is_planted();
+        machine.dies_with_power = false;
+        self.network.note(format_args!("node {node} starts, run {}", machine.runs));
+        machine.process = Some(Process::start(Start {
+            node,
+            number: machine.runs,
+            nodes: self.plan.nodes,
+            settings: &self.plan.settings,
+            network: &self.network,
+            medium: &machine.medium,
+            directory: machine.directory,
+            dice: self.dice.fork(),
+            now_ms: self.now_ms - STEP_MS,
+        }));
+        self.network.listens(node, Some(machine.runs));
+    }
+
+    /// Ends a process; it starts anew after a while.
+    fn end(&mut self, node: usize, power: bool) {
+        let machine = &mut self.machines[node];
+        let Some(mut process) = machine.process.take() else { return };
+        self.network.listens(node, None);
+        let connections = process.connections();
+        process.kill();
+        {
+            let mut medium = machine.medium.lock();
+            medium.process_ended();
+            if power {
+                medium.lose_power(&mut self.dice);
+            }
+        }
+        machine.paused_until_ms = None;
+        machine.waiting.clear();
+        machine.disk_full_until_ms = None;
+        let pause = if self.trouble { self.dice.between(10, 1_200) } else { 10 };
+        machine.starts_at_ms = self.now_ms + pause;
+        for (client, connection) in connections {
+            self.network.carry(Parcel::ToClient { client, connection, said: Said::Gone });
+        }
+    }
+
+    fn fault(&mut self) {
+        if self.plan.faults.is_empty() {
+            return;
+        }
+        let fault = *self.dice.pick(&self.plan.faults);
+        let node = self.dice.index(self.machines.len());
+        let span = self.dice.between(50, 1_500);
+        let until = self.now_ms + span;
+        self.network.note(format_args!("fault {fault:?} at node {node} for {span}"));
+        let machine = &mut self.machines[node];
+        match fault {
+            Fault::Kill => self.end(node, false),
+            Fault::Power => self.end(node, true),
+            Fault::DieWriting => {
+                machine.dies_with_power = self.dice.chance(500);
+                machine.medium.lock().trouble().dies_after = Some(self.dice.below(20));
+            }
+            Fault::Stop => {
+                if let Some(process) = &machine.process {
+                    process.stop();
+                }
+            }
+            Fault::Pause => {
+                if machine.process.is_some() {
+                    machine.paused_until_ms = Some(until);
+                }
+            }
+            Fault::CutOneWay => {
+                let other = self.dice.index(self.machines.len());
+                self.cut(until, node, other);
+            }
+            Fault::Isolate => {
+                for other in 0..self.machines.len() {
+                    self.cut(until, node, other);
+                    self.cut(until, other, node);
+                }
+            }
+            Fault::WriteFails => {
+                machine.disk_failed = true;
+                machine.medium.lock().trouble().write_fails = true;
+            }
+            Fault::SyncFails => {
+                machine.disk_failed = true;
+                machine.medium.lock().trouble().sync_fails = true;
+            }
+            Fault::DiskFull => {
+                machine.disk_failed = true;
+                machine.medium.lock().trouble().full = true;
+                machine.disk_full_until_ms = Some(until);
+            }
+            Fault::WallJumps => {
+                let by_ms = self.dice.between(0, 20_000) as i64 - 10_000;
+                if let Some(process) = &machine.process {
+                    process.jump_wall(by_ms);
+                }
+            }
+            Fault::ClientMoves => {
+                let (client, politely) = (self.dice.index(self.clients.len()), self.dice.chance(500));
+                self.clients[client].move_on(self.now_ms, politely);
+            }
+            Fault::ClientDies => {
+                // Somebody must be left to make progress.
+                let client = self.dice.index(self.clients.len());
+                if self.clients.iter().filter(|client| !client.is_silent()).count() > 1 {
+                    self.clients[client].fall_silent();
+                }
+            }
+        }
+    }
+
+    fn cut(&mut self, until: u64, from: usize, to: usize) {
+        if from != to {
+            self.network.cut(from, to, true);
+            self.cuts.push((until, from, to));
+        }
+    }
+
+    fn end_of_faults(&mut self) {
+        let (now_ms, network) = (self.now_ms, &self.network);
+        self.cuts.retain(|(until, from, to)| {
+            let lasts = now_ms < *until;
+            if !lasts {
+                network.cut(*from, *to, false);
+            }
+            lasts
+        });
+        for machine in &mut self.machines {
+            if machine.disk_full_until_ms.is_some_and(|until| now_ms >= until) {
+                machine.disk_full_until_ms = None;
+                machine.medium.lock().trouble().full = false;
+            }
+        }
+    }
+
+    fn judge(&mut self) -> Result<(), String> {
+        self.compare_trees()?;
+        let lives: Vec<&Life> = self.clients.iter().flat_map(|client| &client.lives).collect();
+        judge(&lives, &self.ledger, &self.reigns)
+    }
+}
+
+/// The files of a node's znode log by base offset.
+fn segments(medium: &Medium) -> BTreeMap<i64, &[u8]> {
+    let folder = Path::new(DATA).join("__znodes-0");
+    let files = medium.list(&folder).into_iter();
+    files
+        .filter_map(|(path, content)| {
+            let base = path.file_name()?.to_str()?.strip_suffix(".log")?.parse().ok()?;
+            Some((base, content))
+        })
+        .collect()
+}
