@@ -58,6 +58,8 @@ fn main() -> Result<()> {
     let text = bench.report.text(&machine::describe(&bench.arguments.folder));
     print!("{text}");
     if let Some(out) = &bench.arguments.out {
+        let kept = std::fs::read_to_string(out).ok().and_then(|old| report::cluster_section(&old));
+        let text = kept.map_or(text.clone(), |section| format!("{text}\n{section}"));
         std::fs::write(out, &text).with_context(|| format!("writing {}", out.display()))?;
     }
     Ok(())

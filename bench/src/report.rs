@@ -28,3 +28,8 @@ impl Report {
         text
     }
 }
+
+/// The section of an earlier RESULTS.md that `cargo xtask reach` wrote, which stands behind everything of ours.
+pub(crate) fn cluster_section(results: &str) -> Option<String> {
+    results.find("## Cluster").map(|start| results[start..].to_owned())
+}

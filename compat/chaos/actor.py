@@ -18,12 +18,12 @@ class Pulse:
         self.longest = 0.0
 
     def beat(self):
-        """A success."""
-        now = time.monotonic()
-        if self.last is not None:
-            self.longest = max(self.longest, now - self.last)
-        self.last = now
+        """A success; it counts for nothing between `end` and the next `reset`."""
         self.count += 1
+        if self.last is not None:
+            now = time.monotonic()
+            self.longest = max(self.longest, now - self.last)
+            self.last = now
 
     def end(self):
         """No success is expected from now on; what went by since the last one counts."""
@@ -33,7 +33,7 @@ class Pulse:
 
 
 class Actor(threading.Thread):
-    """Calls `step` again and again while its gate is open; `kind` names its line of the report."""
+    """Calls `step` again and again while its gate is open; `kind` names its column of the report."""
 
     kind = "client"
 
@@ -73,10 +73,18 @@ class Actor(threading.Thread):
         self.problems.append(f"{self.name}: {text}")
 
     def open(self):
-        """Lets it work; its pulses begin."""
+        """Lets it work."""
+        self.gate.set()
+
+    def measure(self):
+        """Its outages count from now."""
         for pulse in self.pulses.values():
             pulse.reset()
-        self.gate.set()
+
+    def measured(self):
+        """Its outages no longer count."""
+        for pulse in self.pulses.values():
+            pulse.end()
 
     def pause(self):
         """Lets it finish what it does; `wait_idle` waits for that."""
@@ -84,10 +92,7 @@ class Actor(threading.Thread):
 
     def wait_idle(self, timeout):
         """False if it is still busy after `timeout` seconds."""
-        done = self.idle.wait(timeout)
-        for pulse in self.pulses.values():
-            pulse.end()
-        return done
+        return self.idle.wait(timeout)
 
     def end(self):
         """Ends the thread."""

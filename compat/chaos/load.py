@@ -64,14 +64,15 @@ class Load:
             actor.open()
 
     def begin_measuring(self):
-        """Outages count from now."""
+        """Outages count from now until `quiet`."""
         for actor in self.actors:
-            for pulse in actor.pulses.values():
-                pulse.reset()
+            actor.measure()
 
     def quiet(self):
         """Stops what changes something, then the rest; returns what would not stop."""
         problems = []
+        for actor in self.actors:
+            actor.measured()
         for actor in self.changing:
             actor.pause()
         problems += [f"{actor.name} is still busy" for actor in self.changing if not actor.wait_idle(IDLE_SECONDS)]

@@ -41,7 +41,7 @@ class Holder(Actor):
                 self.client = connect(self.hosts, wait=5)
             lock = Lock(self.client, LOCK, self.name)
             try:
-                lock.acquire(timeout=5)
+                lock.acquire(timeout=2)
             except LockTimeout:
                 return
             self.tenures += 1

@@ -73,14 +73,7 @@ class RecordWriter(Actor):
 
     def flush(self, timeout):
         """Waits for every answer; called while the thread is paused. Returns how many are missing."""
-        left = self.producer.flush(timeout)
-        for pulse in self.pulses.values():
-            pulse.end()
-        return left
-
-    def wait_idle(self, timeout):
-        # Answers still come while the thread is idle: `flush` ends the pulses.
-        return self.idle.wait(timeout)
+        return self.producer.flush(timeout)
 
     def end(self):
         super().end()

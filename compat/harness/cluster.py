@@ -84,6 +84,11 @@ class Cluster:
         """The bootstrap servers of Kafka clients."""
         return ",".join(self.address(number, "kafka") for number in self.ids)
 
+    @property
+    def data(self):
+        """The data folder of one node, which has a copy of everything if everything has as many copies as there are nodes."""
+        return self.nodes[self.ids[0]].data
+
     def start(self, timeout=START_SECONDS):
         """Starts every node and waits until all serve."""
         for number in self.ids:

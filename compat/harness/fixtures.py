@@ -6,7 +6,9 @@ import pytest
 from kazoo.client import KazooClient
 from kazoo.exceptions import NoAuthError
 
+from harness.cluster import Cluster
 from harness.node import Node, from_environment
+from harness.topics import nodes
 
 
 def _needs(server, *doors):
@@ -18,20 +20,20 @@ def _needs(server, *doors):
 
 @pytest.fixture(scope="session")
 def server():
-    """A node for the whole session, or the external one; tests on it use names of their own."""
+    """A node for the whole session, a cluster of ZOOLOG_NODES, or the external one; tests on it use names of their own."""
     outside = from_environment()
     if outside:
         yield outside
         return
-    with Node() as node:
-        yield node
+    with (Cluster(nodes()) if nodes() > 1 else Node()) as one:
+        yield one
 
 
 @pytest.fixture
 def new_node():
     """Makes nodes that one test owns: call it with settings, then `start()` the result."""
-    if from_environment():
-        pytest.skip("needs a node that the test may stop")
+    if from_environment() or nodes() > 1:
+        pytest.skip("needs a single node that the test may stop")
     nodes = []
 
     def make(settings=None, **arguments):
@@ -52,13 +54,19 @@ def node(new_node):
 
 @pytest.fixture
 def zk_address(server):
-    """`host:port` of the ZooKeeper door."""
+    """`host:port` of the ZooKeeper door; of each node's, with commas, if there are several."""
     return _needs(server, "zk").zk
 
 
 @pytest.fixture
+def zk_door(zk_address):
+    """`host:port` of one node's ZooKeeper door, for raw sockets."""
+    return zk_address.split(",")[0]
+
+
+@pytest.fixture
 def kafka_address(server):
-    """`host:port` of the Kafka door."""
+    """`host:port` of the Kafka door; of each node's, with commas, if there are several."""
     return _needs(server, "kafka").kafka
 
 

@@ -47,7 +47,7 @@ class Proxy:
         self.rules = set()
         self.changed = None
         self.loop = asyncio.new_event_loop()
-        # By node: [address of the node's own door, port of ours, the task that accepts while the node is there].
+        # By node: [address of the node's own door, port of ours, the socket that listens while the node is there].
         self.doors = {}
         self.tasks = set()
         self.thread = threading.Thread(target=self._run, daemon=True, name="proxy")
@@ -80,31 +80,37 @@ class Proxy:
         """Listens for a node that is about to start."""
         async def listen():
             for door in self.doors[node]:
-                address, port, accepting = door
-                if accepting is None:
-                    listening = socket.create_server(("127.0.0.1", port), backlog=512)
+                address, port, listening = door
+                if listening is None:
+                    door[2] = listening = socket.create_server(("127.0.0.1", port), backlog=512)
                     listening.setblocking(False)
-                    door[2] = self._begin(self._accept(node, address, listening))
+                    self.loop.add_reader(listening, self._accept, node, address, listening)
 
         self._do(listen())
 
     def shut(self, node):
         """Refuses connections, as the machine of a process that is gone does; those that are open end with the process."""
         async def stop():
-            for door in self.doors[node]:
-                accepting, door[2] = door[2], None
-                if accepting is not None:
-                    accepting.cancel()
-                    await asyncio.gather(accepting, return_exceptions=True)
+            self._stop_listening(self.doors[node])
 
         self._do(stop())
 
-    async def _accept(self, node, address, listening):
-        """Takes connections until it is cancelled."""
-        with listening:
-            while True:
-                accepted, _ = await self.loop.sock_accept(listening)
-                self._begin(self._accepted(node, address, accepted))
+    def _stop_listening(self, doors):
+        for door in doors:
+            listening, door[2] = door[2], None
+            if listening is not None:
+                self.loop.remove_reader(listening)
+                listening.close()
+
+    def _accept(self, node, address, listening):
+        """Takes one of the connections that wait."""
+        try:
+            accepted, _ = listening.accept()
+        except OSError:
+            # It went away again.
+            return
+        accepted.setblocking(False)
+        self._begin(self._accepted(node, address, accepted))
 
     async def _accepted(self, node, address, accepted):
         """Connects an accepted connection on, or refuses it as the node does."""
@@ -159,6 +165,7 @@ class Proxy:
     def close(self):
         """Closes every port and connection."""
         async def end():
+            self._stop_listening(sum(self.doors.values(), []))
             tasks = [task for task in self.tasks if task is not asyncio.current_task()]
             for task in tasks:
                 task.cancel()

@@ -8,9 +8,14 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from harness.waiting import wait_until
 
 
+def nodes():
+    """How many nodes the suites face: ZOOLOG_NODES, one by default."""
+    return int(os.environ.get("ZOOLOG_NODES", "1"))
+
+
 def replicas():
-    """How many copies a topic of the suites has: one, or three on a cluster of three."""
-    return min(3, int(os.environ.get("ZOOLOG_NODES", "1")))
+    """How many copies a topic of the suites has: one on each node, three at most."""
+    return min(3, nodes())
 
 
 def create(address, name, partitions=1, copies=None, **configs):

@@ -9,14 +9,14 @@ from pathlib import Path
 COMPAT = Path(__file__).resolve().parents[1]
 
 
-def run(folder, arguments, environment, python_path=(), per_test_seconds=120):
-    """Runs pytest with `arguments` under `folder`/allowed.txt; fails with its account unless every listed test passes.
+def run(folder, arguments, environment, python_path=(), per_test_seconds=120, ledger="allowed.txt"):
+    """Runs pytest with `arguments` under `folder`/`ledger`; fails with its account unless every listed test passes.
 
     LEDGER_ALL=1 in the environment runs the tests that are not listed too and prints those that pass.
     """
     line = [
         sys.executable, "-m", "pytest", "-c", os.devnull, "-p", "no:cacheprovider", "-p", "harness.ledger", "-q",
-        "--tb=short", "--ledger", str(Path(folder) / "allowed.txt"), f"--timeout={per_test_seconds}",
+        "--tb=short", "--ledger", str(Path(folder) / ledger), f"--timeout={per_test_seconds}",
     ]
     if os.environ.get("LEDGER_ALL"):
         line.append("--ledger-all")

@@ -7,6 +7,7 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import MessageSizeTooLargeError
 from kafka.structs import OffsetAndMetadata
 
+from harness import topics
 from harness.waiting import wait_until
 
 
@@ -19,7 +20,7 @@ def admin(kafka_address):
 @pytest.fixture
 def topic(admin, name):
     """A topic with three partitions."""
-    admin.create_topics({name: {"num_partitions": 3, "replication_factor": 1}}, wait_for_metadata=True)
+    admin.create_topics({name: {"num_partitions": 3, "replication_factor": topics.replicas()}}, wait_for_metadata=True)
     return name
 
 
@@ -142,7 +143,7 @@ def test_the_admin_client_sees_the_topic(admin, topic):
 
 
 def test_too_large_a_record_is_refused(admin, name, producer):
-    admin.create_topics({name: {"num_partitions": 1, "replication_factor": 1, "configs": {"max.message.bytes": "1000"}}},
+    admin.create_topics({name: {"num_partitions": 1, "replication_factor": topics.replicas(), "configs": {"max.message.bytes": "1000"}}},
                         wait_for_metadata=True)
     with pytest.raises(MessageSizeTooLargeError):
         producer(retries=0).send(name, b"x" * 5000).get(30)

@@ -39,7 +39,7 @@ def test_the_integration_tests_of_kafka_python(kafka_address):
     folder = sources()
     upstream.run(
         HERE,
-        [str(folder / "test" / "integration")],
-        {"KAFKA_URI": f"kafka://{kafka_address}", "KAFKA_VERSION": "4.3", "KAFKA_ROOT": str(folder)},
-        python_path=[folder],
+        ["-p", "copies", str(folder / "test" / "integration")],
+        {"KAFKA_URI": f"kafka://{kafka_address.split(',')[0]}", "KAFKA_VERSION": "4.3", "KAFKA_ROOT": str(folder)},
+        python_path=[folder, HERE],
     )

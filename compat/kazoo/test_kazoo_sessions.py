@@ -66,8 +66,8 @@ def test_watching_recipes_catch_up_after_a_dropped_connection(zk, zk_client, bas
 
 
 @pytest.mark.parametrize("silent", ["open socket", "closed socket"])
-def test_an_abandoned_session_expires(zk, zk_address, base, silent):
-    session = Session(zk_address, timeout_ms=4000)
+def test_an_abandoned_session_expires(zk, zk_door, base, silent):
+    session = Session(zk_door, timeout_ms=4000)
     assert session.timeout == 4000
     xid, _, error, _ = session.call(1, 1, create_body(f"{base}/e", flags=1))
     assert (xid, error) == (1, 0)
@@ -79,49 +79,49 @@ def test_an_abandoned_session_expires(zk, zk_address, base, silent):
     session.close()
 
 
-def test_re_attachment_needs_the_right_password(zk_address):
-    first = Session(zk_address)
+def test_re_attachment_needs_the_right_password(zk_door):
+    first = Session(zk_door)
     assert len(first.password) == 16 and first.password != b"\0" * 16
-    again = Session(zk_address, first.id, first.password)
+    again = Session(zk_door, first.id, first.password)
     assert (again.id, again.timeout) == (first.id, first.timeout)
-    wrong = Session(zk_address, first.id, b"x" * 16)
+    wrong = Session(zk_door, first.id, b"x" * 16)
     assert (wrong.timeout, wrong.id, wrong.password) == (0, 0, b"\0" * 16)
     for session in (first, again, wrong):
         session.close()
 
 
-def test_an_unknown_session_is_told_so(zk_address):
-    refused = Session(zk_address, session=0x7777777777777777, password=b"p" * 16)
+def test_an_unknown_session_is_told_so(zk_door):
+    refused = Session(zk_door, session=0x7777777777777777, password=b"p" * 16)
     assert (refused.timeout, refused.id, refused.password) == (0, 0, b"\0" * 16)
     assert is_closed(refused.socket)
     refused.close()
 
 
-def test_moving_a_session_closes_its_old_connection(zk_address):
-    first = Session(zk_address)
-    second = Session(zk_address, first.id, first.password)
+def test_moving_a_session_closes_its_old_connection(zk_door):
+    first = Session(zk_door)
+    second = Session(zk_door, first.id, first.password)
     assert second.id == first.id
     assert is_closed(first.socket)
     first.close()
     second.close()
 
 
-def test_timeouts_are_clamped(zk_address):
-    short, long = Session(zk_address, timeout_ms=1), Session(zk_address, timeout_ms=10_000_000)
+def test_timeouts_are_clamped(zk_door):
+    short, long = Session(zk_door, timeout_ms=1), Session(zk_door, timeout_ms=10_000_000)
     assert (short.timeout, long.timeout) == (2 * 2000, 20 * 2000)
     short.close()
     long.close()
 
 
-def test_the_read_only_byte_is_echoed_only_if_sent(zk_address):
-    without, with_it = Session(zk_address), Session(zk_address, read_only=0)
+def test_the_read_only_byte_is_echoed_only_if_sent(zk_door):
+    without, with_it = Session(zk_door), Session(zk_door, read_only=0)
     assert (without.answer_length, with_it.answer_length) == (36, 37)
     without.close()
     with_it.close()
 
 
-def test_a_client_that_saw_the_future_is_dropped(zk_address):
-    assert Session(zk_address, last_zxid=2**62).dropped
+def test_a_client_that_saw_the_future_is_dropped(zk_door):
+    assert Session(zk_door, last_zxid=2**62).dropped
 
 
 def test_a_clean_restart_keeps_sessions_and_ephemerals(node):

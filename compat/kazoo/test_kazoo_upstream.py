@@ -9,6 +9,7 @@ from harness import upstream
 from harness.node import from_environment
 from harness.paths import server_binary
 from harness.ports import block
+from harness.topics import nodes
 
 HERE = Path(__file__).resolve().parent
 
@@ -22,8 +23,8 @@ def test_the_suite_of_kazoo():
         "ZOOLOG_BIN": str(server_binary()),
         "ZOOKEEPER_CLASSPATH": "not-used",
         "ZOOKEEPER_VERSION": "3.9.5",
-        "ZOOKEEPER_CLUSTER_SIZE": "1",
-        # Each server takes five neighbouring ports.
-        "ZOOKEEPER_PORT_OFFSET": str(block(5)),
+        "ZOOKEEPER_CLUSTER_SIZE": str(nodes()),
+        # Each server takes five neighbouring ports, ten further on than the one before it.
+        "ZOOKEEPER_PORT_OFFSET": str(block(10 * nodes() - 5)),
         "CI": "true",
-    })
+    }, ledger="allowed.txt" if nodes() == 1 else "allowed-ensemble.txt")

@@ -47,13 +47,13 @@ def topic_config(admin, name):
 
 
 def test_topics_are_created_listed_described_and_deleted(admin, name):
-    admin.create_topics([NewTopic(name, 3, 1, config={"retention.ms": "1234567"})])[name].result(WAIT)
+    admin.create_topics([NewTopic(name, 3, topics.replicas(), config={"retention.ms": "1234567"})])[name].result(WAIT)
     listed = admin.list_topics(timeout=WAIT).topics[name]
     assert sorted(listed.partitions) == [0, 1, 2]
     assert all(partition.error is None for partition in listed.partitions.values())
     described = admin.describe_topics(TopicCollection([name]))[name].result(WAIT)
     assert described.name == name and len(described.partitions) == 3 and not described.is_internal
-    assert {partition.leader.id for partition in described.partitions} == {listed.partitions[0].leader}
+    assert {partition.leader.id for partition in described.partitions} == {partition.leader for partition in listed.partitions.values()}
     assert all([node.id for node in partition.isr] == listed.partitions[0].isrs for partition in described.partitions)
     refused(admin.create_topics([NewTopic(name, 1, 1)])[name], KafkaError.TOPIC_ALREADY_EXISTS)
     admin.delete_topics([name])[name].result(WAIT)

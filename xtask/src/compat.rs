@@ -25,6 +25,12 @@ pub(crate) fn suites(root: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
+/// The suites that also face a cluster of three nodes, where every topic has three copies.
+pub(crate) const CLUSTERED: [&str; 3] = ["kafka-python", "kazoo", "librdkafka"];
+
+/// Tells a suite to face a cluster of so many nodes.
+const NODES: (&str, &str) = ("ZOOLOG_NODES", "3");
+
 /// Builds the server as users run it.
 pub(crate) fn build_server(root: &Path) -> Result<()> {
     process::run(Command::new("cargo").current_dir(root).args([
@@ -42,20 +48,37 @@ pub(crate) fn server(root: &Path) -> PathBuf {
     target.join("release").join("zoolog")
 }
 
+/// The interpreter of `venv` in compat/, told where the server is unless the caller's environment says so.
+pub(crate) fn python(root: &Path, venv: &Path) -> Command {
+    let mut command = Command::new(venv.join("bin").join("python"));
+    command.current_dir(root.join("compat"));
+    if std::env::var_os("ZOOLOG_BIN").is_none() {
+        command.env("ZOOLOG_BIN", server(root));
+    }
+    command
+}
+
+/// Runs one suite against a cluster.
+pub(crate) fn run_clustered(root: &Path, suite: &str) -> Result<()> {
+    process::run(prepare(root, suite, &[])?.env(NODES.0, NODES.1))
+}
+
 /// Runs one suite; `ZOOLOG_BIN` names another binary, `ZOOLOG_ZK` and `ZOOLOG_KAFKA` a server that already runs.
 pub(crate) fn run_suite(root: &Path, suite: &str, pytest: &[String]) -> Result<()> {
+    process::run(&mut prepare(root, suite, pytest)?)
+}
+
+/// The command that runs one suite, with everything installed that it needs.
+fn prepare(root: &Path, suite: &str, pytest: &[String]) -> Result<Command> {
     let folder = root.join("compat").join(suite);
     if !folder.is_dir() {
         bail!("compat/ has no suite `{suite}`; it has: {}", suites(root)?.join(", "));
     }
     let venv = toolbox::python(root)?;
     toolbox::jars(root)?;
-    let mut command = Command::new(venv.join("bin").join("python"));
-    command.current_dir(root.join("compat")).args(["-m", "pytest", suite]).args(pytest);
-    if std::env::var_os("ZOOLOG_BIN").is_none() {
-        command.env("ZOOLOG_BIN", server(root));
-    }
-    process::run(&mut command)
+    let mut command = python(root, &venv);
+    command.args(["-m", "pytest", suite]).args(pytest);
+    Ok(command)
 }
 
 /// `cargo xtask compat SUITE`: builds what the suite faces unless the caller names it, then runs the suite.

@@ -4,6 +4,7 @@
 //! Rust, Python, a JDK and Maven it installs under `target/compat`, through those tools' ordinary clients.
 
 mod bench;
+mod chaos;
 mod compat;
 mod model;
 mod plan;
@@ -50,6 +51,18 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Strike three nodes under the load of real clients, repair them, and judge what the clients were told
+    Chaos {
+        /// Arguments for the run, such as --rounds 100, --seed N or --fault NAME; --help lists them
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Measure what a cluster of three nodes costs and how long its outages are, and write them to bench/RESULTS.md
+    Reach {
+        /// Arguments for the measuring program, such as --only failover; --help lists them
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Run one outside suite of compat/ against the built server
     Compat {
         /// The suite's folder below compat/
@@ -72,6 +85,8 @@ fn main() -> ExitCode {
         Command::Tidy => tidy::run(&root),
         Command::Bench { arguments } => bench::run(&root, &arguments),
         Command::Model { arguments } => model::run(&root, &arguments),
+        Command::Chaos { arguments } => chaos::run(&root, &arguments),
+        Command::Reach { arguments } => chaos::reach(&root, &arguments),
         Command::Compat { suite, pytest } => compat::run_one(&root, &suite, &pytest),
     };
     match outcome {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use crate::{compat, process, tidy, toolbox};
+use crate::{chaos, compat, process, tidy, toolbox};
 
 /// How a step ended.
 enum Outcome {
@@ -26,6 +26,8 @@ enum Action {
     Unit,
     Server,
     Suite(String),
+    Clustered(String),
+    Chaos,
 }
 
 /// One line of the plan.
@@ -53,6 +55,10 @@ fn steps(root: &Path) -> Result<Vec<Step>> {
     for suite in compat::suites(root)? {
         steps.push(Step::new(&format!("compat-{suite}"), Action::Suite(suite)));
     }
+    for suite in compat::CLUSTERED {
+        steps.push(Step::new(&format!("cluster-{suite}"), Action::Clustered(suite.to_owned())));
+    }
+    steps.push(Step::new("chaos", Action::Chaos));
     Ok(steps)
 }
 
@@ -136,6 +142,10 @@ fn perform(root: &Path, action: &Action) -> Result<()> {
         Action::Unit => cargo(&["test", "--workspace", "--locked", "--quiet"])?,
         Action::Server => compat::build_server(root)?,
         Action::Suite(suite) => compat::run_suite(root, suite, &[])?,
+        Action::Clustered(suite) => compat::run_clustered(root, suite)?,
+        Action::Chaos => {
+            chaos::run(root, &["--rounds".to_owned(), chaos::ROUNDS_OF_THE_PLAN.to_string()])?;
+        }
     }
     Ok(())
 }
@@ -168,6 +178,14 @@ mod tests {
         let chosen = select(steps(&root).expect("the plan"), &only).expect("both exist");
         let names: Vec<&str> = chosen.iter().map(|step| step.name.as_str()).collect();
         assert_eq!(names, ["fmt", "clippy"]);
+    }
+
+    #[test]
+    fn every_suite_that_faces_a_cluster_is_a_suite() {
+        let suites = compat::suites(&crate::root()).expect("the suites");
+        for clustered in compat::CLUSTERED {
+            assert!(suites.iter().any(|suite| suite == clustered), "{clustered}");
+        }
     }
 
     #[test]

@@ -1,0 +1,97 @@
+"""Writes a second on three nodes and on one, and a node that rejoins behind a snapshot."""
+
+import threading
+import time
+
+from harness.cluster import Cluster
+from harness.waiting import wait_until
+from reach.pipeline import Pipeline
+
+SECONDS = 8.0
+ZNODES = 1_000_000
+
+
+def throughput(report):
+    """The same client on one node and on three: at the leader, and one at each node."""
+    with Cluster(1) as cluster:
+        one = sustained([cluster.zk])
+    with Cluster(3) as cluster:
+        leader = sustained([cluster.address(cluster.wait_leader(), "zk")])
+        each = sustained(cluster.zk.split(","))
+    goal = report.goals["writes"]
+    report.add("create of 100 B, 1000 in flight, one node", f"{one:.0f}/s", "")
+    report.add("the same on three nodes, a client at the leader", f"{leader:.0f}/s, {100 * leader / one:.0f} % of one node", goal)
+    report.add("the same on three nodes, a client at each", f"{each:.0f}/s, {100 * each / one:.0f} % of one node", goal)
+
+
+def sustained(addresses):
+    """Answered creates a second of one client for each address."""
+    clients = [Pipeline(address, f"/sustained-{number}-{len(addresses)}") for number, address in enumerate(addresses)]
+    rates = [0.0] * len(clients)
+
+    def work(number):
+        clients[number].run(seconds=1.0)
+        rates[number] = clients[number].run(seconds=SECONDS)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(len(clients))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for client in clients:
+        client.close()
+    return sum(rates)
+
+
+class Paced(threading.Thread):
+    """Writes as fast as it can and counts by the tenth of a second."""
+
+    def __init__(self, address):
+        super().__init__(daemon=True)
+        self.client = Pipeline(address, f"/paced-{time.monotonic_ns()}")
+        self.ended = threading.Event()
+        self.counts = []
+
+    def run(self):
+        while not self.ended.is_set():
+            before, begun = self.client.answered, time.monotonic()
+            self.client.run(seconds=0.1)
+            self.counts.append((time.monotonic(), (self.client.answered - before) / (time.monotonic() - begun)))
+
+    def rate(self, since, until):
+        """Answered a second in a stretch of time."""
+        rates = [rate for at, rate in self.counts if since < at <= until]
+        return sum(rates) / max(len(rates), 1)
+
+    def end(self):
+        self.ended.set()
+        self.join(30)
+        self.client.close()
+
+
+def rejoin(report, znodes=ZNODES):
+    """A follower comes back while the others are far ahead and hold its position only in a snapshot."""
+    with Cluster(3) as cluster:
+        leader = cluster.wait_leader()
+        away = next(number for number in cluster.ids if number != leader)
+        cluster.terminate(away)
+        loader = Pipeline(cluster.address(leader, "zk"), "/many")
+        loader.run(count=znodes)
+        loader.close()
+        writer = Paced(cluster.address(leader, "zk"))
+        writer.start()
+        time.sleep(6.0)
+        begun = time.monotonic()
+        before = writer.rate(begun - 5.0, begun)
+        cluster.launch(away)
+        wait_until(lambda: cluster.mode(away) == "follower", 300, "the node to follow", every=0.05)
+        caught_up = time.monotonic()
+        during = writer.rate(begun, caught_up)
+        time.sleep(5.0)
+        after = writer.rate(caught_up, caught_up + 5.0)
+        writer.end()
+    goal = report.goals["rejoin"]
+    report.add(f"a node rejoins {znodes} znodes behind a snapshot: serves after", f"{caught_up - begun:.1f} s", goal)
+    report.add(
+        "writes a second at full speed before, during and after that", f"{before:.0f}/s, {during:.0f}/s, {after:.0f}/s "
+        f"({100 * during / max(before, 1):.0f} % during)", goal)
