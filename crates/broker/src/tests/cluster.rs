@@ -50,8 +50,11 @@ pub(super) struct Shared {
     pub(super) keeper: Mutex<Keeping>,
     /// What was asked for, in order.
     pub(super) altered: Mutex<Vec<IsrChange>>,
-    order: Mutex<BTreeMap<(i32, i32, Lane), Arc<tokio::sync::Mutex<()>>>>,
+    order: Mutex<Lanes>,
 }
+
+/// Who may speak next, by caller, callee and lane.
+type Lanes = BTreeMap<(i32, i32, Lane), Arc<tokio::sync::Mutex<()>>>;
 
 /// What becomes of changes of in-sync replicas.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -66,6 +66,12 @@ pub const STATIC_HERE: &[&str] = &["listener.security.protocol.map", "listeners"
 /// The protocols that listeners can have.
 pub const PROTOCOLS: &[SecurityProtocol] = &[SecurityProtocol::Plaintext];
 
+/// The classes of `replica.selector.class` that stand for something this server does itself (KIP-392).
+const REPLICA_SELECTORS: &[&str] = &[
+    "org.apache.kafka.common.replica.LeaderSelector",
+    "org.apache.kafka.common.replica.RackAwareReplicaSelector",
+];
+
 /// Why a listener with another protocol than those of [`PROTOCOLS`] is refused.
 pub(super) const PROTOCOL_REASON: &str =
     "TLS and SASL are not available yet, so the listener would be open. Use PLAINTEXT.";
@@ -134,6 +140,7 @@ pub(super) fn warning_for(key: &str, value: &str) -> Option<ConfigWarning> {
     }
     let names_class = def.config_type == ConfigType::Class
         || matches!(def.name, "metric.reporters" | "kafka.metrics.reporters" | "replica.selector.class");
-    (names_class && !value.trim().is_empty() && def.default != Some(value.trim()))
+    let stands_for_ours = def.name == "replica.selector.class" && REPLICA_SELECTORS.contains(&value.trim());
+    (names_class && !stands_for_ours && !value.trim().is_empty() && def.default != Some(value.trim()))
         .then(|| ConfigWarning::JavaClass { key: key.to_owned() })
 }
