@@ -10,11 +10,14 @@ use crate::view::ClusterView;
 use arc_swap::ArcSwapOption;
 use base::World;
 use ensemble::Coordinator;
+use parking_lot::Mutex;
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
+use tree::SessionId;
 use uuid::Uuid;
 
 /// Opens a coordination session.
@@ -26,6 +29,8 @@ pub type Connecting = Pin<Box<dyn Future<Output = Option<Arc<dyn Coordinator>>> 
 const RETRY_MS: u64 = 200;
 /// How many requests to the controller may wait for their turn.
 const COMMANDS_MAX: usize = 64;
+/// How many sessions that were given up are remembered; an older one has long run out.
+const GIVEN_UP_MAX: usize = 16;
 /// How long a stop waits for the tree to take the end of the registrations, which otherwise end by the session's timeout.
 const WITHDRAWAL_MS: u64 = 1_000;
 
@@ -50,6 +55,8 @@ pub(crate) struct Shared {
     pub(crate) commands: mpsc::Sender<Command>,
     /// Why this broker can't take its place, if it can't.
     pub(crate) failure: watch::Sender<Option<String>>,
+    /// The sessions that this node gave up and that may still be alive, the newest last.
+    pub(crate) given_up: Mutex<VecDeque<SessionId>>,
     /// How many brokers the configuration names.
     pub(crate) brokers_expected: AtomicUsize,
     /// Becomes true when the node stops.
@@ -80,6 +87,7 @@ impl Controller {
             new_id,
             commands,
             failure: watch::Sender::new(None),
+            given_up: Mutex::default(),
             brokers_expected: AtomicUsize::new(1),
             stopping: watch::Sender::new(false),
             stopped: watch::Sender::new(false),
@@ -177,10 +185,16 @@ impl Shared {
         loop {
             if let Some(coordinator) = connect().await {
                 self.coordinator.store(Some(Arc::new(coordinator.clone())));
+                let session = coordinator.session();
                 if let Err(error) = self.live(coordinator, commands).await {
                     tracing::warn!(%error, "the broker lost its coordination session and opens a new one");
                 }
                 self.coordinator.store(None);
+                let mut given_up = self.given_up.lock();
+                given_up.push_back(session);
+                if given_up.len() > GIVEN_UP_MAX {
+                    given_up.pop_front();
+                }
             }
             tokio::time::sleep(Duration::from_millis(RETRY_MS)).await;
         }

@@ -11,7 +11,7 @@ use ensemble::{Coordinator, CoordinatorError, Write, Written};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tree::{CreateMode, TreeError};
+use tree::{CreateMode, SessionId, Stat, TreeError};
 use uuid::Uuid;
 
 /// Notifications of changed configs are removed after this time, as Kafka does.
@@ -57,6 +57,10 @@ impl Shared {
             }
             match coordinator.get(&path).await? {
                 Some((_, stat)) if stat.ephemeral_owner == coordinator.session().0 => return Ok(()),
+                Some((_, stat)) if self.gave_up(stat.ephemeral_owner) => {
+                    remove_left_behind(coordinator, &path, &stat).await?;
+                    continue;
+                }
                 Some((other, _)) if waited > u64::from(patience) + TAKEN_SLACK_MS => {
                     self.report_taken_id(&path, &other.unwrap_or_default());
                     waited = 0;
@@ -66,6 +70,11 @@ impl Shared {
             tokio::time::sleep(Duration::from_millis(TAKEN_RETRY_MS)).await;
             waited += TAKEN_RETRY_MS;
         }
+    }
+
+    /// Whether a session was this process's own before.
+    fn gave_up(&self, session: i64) -> bool {
+        self.given_up.lock().contains(&SessionId(session))
     }
 
     fn report_taken_id(&self, path: &str, data: &[u8]) {
@@ -153,10 +162,14 @@ impl Shared {
         }
     }
 
-    /// The version of /controller_epoch if this session holds /controller already: an election whose answer was lost.
+    /// The version of /controller_epoch if this session holds /controller already: an election whose answer was lost. A place that an
+    /// earlier session of this node left behind is cleared for the next try.
     async fn place_held(&self, coordinator: &dyn Coordinator) -> Result<Option<i32>, CoordinatorError> {
-        let holder = coordinator.get(layout::CONTROLLER).await?;
-        if holder.is_none_or(|(_, stat)| stat.ephemeral_owner != coordinator.session().0) {
+        let Some((_, stat)) = coordinator.get(layout::CONTROLLER).await? else { return Ok(None) };
+        if stat.ephemeral_owner != coordinator.session().0 {
+            if self.gave_up(stat.ephemeral_owner) {
+                remove_left_behind(coordinator, layout::CONTROLLER, &stat).await?;
+            }
             return Ok(None);
         }
         Ok(coordinator.get(layout::CONTROLLER_EPOCH).await?.map(|(_, stat)| stat.version))
@@ -195,6 +208,23 @@ impl Shared {
             return Ok(());
         }
         coordinator.multi(writes).await.map(|_| ())
+    }
+}
+
+/// Removes an ephemeral of a session that nobody acts in any more, so that its successor need not wait for its timeout.
+async fn remove_left_behind(
+    coordinator: &dyn Coordinator,
+    path: &str,
+    stat: &Stat,
+) -> Result<(), CoordinatorError> {
+    let delete = Write::Delete { path: path.to_owned(), version: stat.version };
+    match coordinator.multi(vec![delete]).await {
+        // It changed hands meanwhile; the next look at it tells. The pause keeps a tree that lags behind from being asked in a loop.
+        Err(CoordinatorError::Refused { .. }) => {
+            tokio::time::sleep(Duration::from_millis(TAKEN_RETRY_MS)).await;
+            Ok(())
+        }
+        other => other.map(|_| ()),
     }
 }
 

@@ -5,8 +5,12 @@ use controller::config::BrokerConfig;
 use controller::layout::{self, PartitionState, TopicAssignment};
 use controller::view::{ClusterView, PartitionView};
 use controller::{Connector, Controller, ControllerOptions, IsrChange, IsrError};
-use ensemble::{Coordinator, EmbeddedClient, Ensemble, EnsembleConfig, RunningEnsemble, Write};
+use ensemble::{
+    Answer, Coordinator, EmbeddedClient, Ensemble, EnsembleConfig, RunningEnsemble, WatchEvent, Write,
+    Written,
+};
 use parking_lot::Mutex;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tree::CreateMode;
@@ -386,6 +390,76 @@ async fn a_removed_registration_and_a_removed_controller_come_back() {
         })
         .await;
     second.create("t", &[0, 1]).await;
+    cluster.stop().await;
+}
+
+/// A session that says it is closed while the tree still has it.
+struct CutOff {
+    client: EmbeddedClient,
+    cut: Option<tokio::sync::watch::Receiver<bool>>,
+}
+
+impl Coordinator for CutOff {
+    fn session(&self) -> tree::SessionId {
+        self.client.session()
+    }
+    fn multi(&self, writes: Vec<Write>) -> Answer<'_, (tree::Zxid, Vec<Written>)> {
+        self.client.multi(writes)
+    }
+    fn get<'a>(&'a self, path: &'a str) -> Answer<'a, Option<(Option<bytes::Bytes>, tree::Stat)>> {
+        self.client.get(path)
+    }
+    fn children<'a>(&'a self, path: &'a str) -> Answer<'a, Option<Vec<String>>> {
+        self.client.children(path)
+    }
+    fn watch<'a>(&'a self, path: &'a str) -> Answer<'a, tokio::sync::mpsc::UnboundedReceiver<WatchEvent>> {
+        self.client.watch(path)
+    }
+    fn sync(&self) -> Answer<'_, ()> {
+        self.client.sync()
+    }
+    fn closed(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        let mut cut = self.cut.clone();
+        Box::pin(async move {
+            match &mut cut {
+                Some(cut) => _ = cut.wait_for(|cut| *cut).await,
+                None => std::future::pending().await,
+            }
+        })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_session_takes_over_what_the_given_up_one_left_behind() {
+    let cluster = Cluster::start().await;
+    let cut = tokio::sync::watch::Sender::new(false);
+    let (ensemble, receiver) = (cluster.running.ensemble().clone(), cut.subscribe());
+    let connect: Connector = Arc::new(move || {
+        let (ensemble, cut) = (ensemble.clone(), receiver.clone());
+        Box::pin(async move {
+            let client = EmbeddedClient::connect(&ensemble, 18_000).await.ok()?;
+            // Only the first session is ever cut off.
+            let is_cut = *cut.borrow();
+            let cut = (!is_cut).then_some(cut);
+            Some(Arc::new(CutOff { client, cut }) as Arc<dyn Coordinator>)
+        })
+    });
+    let (config, _) = BrokerConfig::from_file([("broker.id", "4")]).unwrap();
+    let advertised = config.advertised_listeners.clone();
+    let options = ControllerOptions { world: World::system(), config, advertised, cluster_id: None };
+    let (controller, _task) = Controller::start(options, connect);
+    controller.ready().await;
+    let before = controller.view();
+    cut.send_replace(true);
+    let mut views = controller.subscribe();
+    // Far below the timeout of the session that was given up.
+    let again = views.wait_for(|view| {
+        view.brokers.get(&4).is_some_and(|broker| broker.epoch > before.brokers[&4].epoch)
+            && view.controller == Some(4)
+            && view.controller_epoch > before.controller_epoch
+    });
+    let again = tokio::time::timeout(Duration::from_secs(10), again).await;
+    assert!(again.is_ok(), "the broker is back before its old session runs out");
     cluster.stop().await;
 }
 
