@@ -32,6 +32,9 @@ pub struct Config {
     pub auto_join: bool,
     /// Spreads the timeouts of replicas that start together; anything that differs between them.
     pub jitter: u64,
+    /// A bug to plant.
+    #[cfg(feature = "mutants")]
+    pub mutant: Option<crate::Mutant>,
 }
 
 impl Config {
@@ -51,6 +54,8 @@ impl Config {
             fetch_max_bytes: 8 * 1024 * 1024,
             auto_join: false,
             jitter: 0,
+            #[cfg(feature = "mutants")]
+            mutant: None,
         }
     }
 

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use crate::VoteState;
 use crate::action::{Action, Fatal};
 use crate::message::{ErrorCode, Peer, Request, Response, VoteRequest, VoteResponse};
+use crate::mutant::Mutant;
 use crate::quorum::{Quorum, Step};
 use crate::requests::Kind;
 use crate::role::{Election, Role};
@@ -50,8 +51,8 @@ impl Quorum {
         {
             return Err(ErrorCode::DuplicateVoter);
         }
-        let covers = request.last.covers(step.log.end());
-        if self.damaged || !covers {
+        let covers = request.last.covers(step.log.end()) || self.planted(Mutant::VoteForShorterLog);
+        if (self.damaged && !self.planted(Mutant::DamagedVotes)) || !covers {
             return Ok(false);
         }
         Ok(if request.pre_vote { self.would_vote(step) } else { self.give_vote(request, step) })
@@ -60,6 +61,7 @@ impl Quorum {
     /// Whether this replica has no leader worth keeping.
     fn would_vote(&self, step: &Step<'_>) -> bool {
         match &self.role {
+            _ if self.planted(Mutant::PreVoteIgnored) => true,
             Role::Leader(_) => false,
             Role::Follower(_) => !self.has_live_leader(step.now),
             _ => true,
@@ -68,7 +70,7 @@ impl Quorum {
 
     fn give_vote(&mut self, request: &VoteRequest, step: &mut Step<'_>) -> bool {
         if let Some(voted_for) = self.vote.voted_for {
-            return voted_for == request.candidate;
+            return voted_for == request.candidate || self.planted(Mutant::TwoVotes);
         }
         match &self.role {
             Role::Unattached(_) | Role::Prospective(_) if self.vote.leader.is_none() => {

@@ -8,6 +8,7 @@ use crate::message::{
     BeginQuorumEpochRequest, CurrentLeader, EndQuorumEpochRequest, ErrorCode, FetchRequest, FetchResponse,
     FetchSnapshotRequest, FetchSnapshotResponse, Peer, QuorumEpochResponse, RecordRange, Request, Response,
 };
+use crate::mutant::Mutant;
 use crate::quorum::{Quorum, Step};
 use crate::requests::Kind;
 use crate::role::{Role, Unattached};
@@ -152,10 +153,8 @@ impl Quorum {
 
     fn fetch(&mut self, to: Peer, step: &mut Step<'_>) {
         let end = step.log.end();
-        if step.log_changes
-            || step.log.flushed() < end.offset
-            || !self.requests.ready(to, Kind::Fetch, step.now)
-        {
+        let flushed = step.log.flushed() >= end.offset || self.planted(Mutant::AcknowledgeBeforeFlush);
+        if step.log_changes || !flushed || !self.requests.ready(to, Kind::Fetch, step.now) {
             return;
         }
         let request = Request::Fetch(FetchRequest {
@@ -271,7 +270,7 @@ impl Quorum {
 
     /// The log and the leader's part ways: cut back to where the leader's `diverging` epoch, or the newest of ours
     /// before it, ends on both sides.
-    fn truncate(&mut self, diverging: LogOffset, step: &mut Step<'_>) {
+    pub(crate) fn truncate(&mut self, diverging: LogOffset, step: &mut Step<'_>) {
         let end = step.log.end().offset;
         let offset = step.log.end_offset_for_epoch(diverging.epoch).offset.min(diverging.offset);
         let (Some(leader), Role::Follower(follower)) = (self.vote.leader, &mut self.role) else { return };

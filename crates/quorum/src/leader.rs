@@ -15,6 +15,7 @@ use crate::message::{
     FetchResponse, FetchSnapshotRequest, FetchSnapshotResponse, Peer, RecordRange, ReplicaState, Request,
     Response,
 };
+use crate::mutant::Mutant;
 use crate::quorum::{Quorum, Step};
 use crate::requests::Kind;
 use crate::role::{Resigned, Role};
@@ -147,6 +148,9 @@ impl Quorum {
 
     /// When a majority will have been silent for too long, should nobody fetch any more.
     fn quorum_deadline(&self, leader: &Leader) -> Millis {
+        if self.planted(Mutant::NoCheckQuorum) {
+            return Millis::NEVER;
+        }
         let limit = self.config.fetch_timeout_ms + self.config.fetch_timeout_ms / 2;
         self.majority_heard(leader).plus(limit)
     }
@@ -225,7 +229,11 @@ impl Quorum {
         if let Err(error) = self.judge_fetch(&request, step.now) {
             return self.reply_fetch_error(correlation, error, step);
         }
-        match position(step.log, request.fetch_offset, request.last_fetched_epoch) {
+        let epoch = match self.planted(Mutant::NoDivergenceCheck) {
+            true => step.log.end_offset_for_epoch(request.current_leader_epoch).epoch,
+            false => request.last_fetched_epoch,
+        };
+        match position(step.log, request.fetch_offset, epoch) {
             Position::Diverging(diverging_epoch) => {
                 let diverging_epoch = Some(diverging_epoch);
                 let response = FetchResponse { diverging_epoch, ..self.empty_fetch(step.log) };
@@ -376,6 +384,7 @@ impl Quorum {
     pub(crate) fn complete_parked(&mut self, step: &mut Step<'_>) {
         let end = step.log.end().offset;
         let told = self.told_high_watermark();
+        let told = if self.planted(Mutant::CommitToldLate) { -1 } else { told };
         self.answer_parked(|parked| end > parked.fetch_offset || told > parked.high_watermark, step);
     }
 
@@ -442,6 +451,7 @@ impl Quorum {
             .voters()
             .iter()
             .map(|voter| match voter.replica.names(self.config.local) {
+                true if self.planted(Mutant::CommitAppended) => end,
                 true => step.log.flushed(),
                 false => leader.progress(voter.replica).end_offset.unwrap_or(-1),
             })
@@ -449,7 +459,8 @@ impl Quorum {
         flushed.sort_unstable_by(|a, b| b.cmp(a));
         let Some(by_majority) = flushed.get(self.voters().majority() - 1) else { return };
         let committed = (*by_majority).min(end);
-        if committed > leader.epoch_start && committed > self.high_watermark {
+        let of_epoch = committed > leader.epoch_start || self.planted(Mutant::CommitOlderEpoch);
+        if of_epoch && committed > self.high_watermark {
             self.set_high_watermark(committed, step);
             self.on_committed(step);
             self.complete_parked(step);

@@ -80,6 +80,7 @@ mod leader;
 mod log_view;
 mod membership;
 pub mod message;
+mod mutant;
 mod offset;
 mod quorum;
 mod requests;
@@ -95,6 +96,8 @@ pub use event::{ControlRecord, Event, Failure, SnapshotPiece, Start};
 pub use leader::MAX_REPLICAS;
 pub use log_view::LogView;
 pub use message::Peer;
+#[cfg(feature = "mutants")]
+pub use mutant::Mutant;
 pub use offset::{LogOffset, Millis};
 pub use quorum::Quorum;
 pub use role::RoleName;

@@ -9,6 +9,7 @@ use crate::message::{
     AddVoterRequest, ErrorCode, MembershipResponse, Peer, RemoveVoterRequest, Request, Response,
     UpdateVoterRequest,
 };
+use crate::mutant::Mutant;
 use crate::quorum::{Quorum, Step};
 use crate::requests::Kind;
 use crate::role::Role;
@@ -126,14 +127,14 @@ impl Quorum {
         let Role::Leader(leader) = &self.role else {
             return Some((ErrorCode::NotLeaderOrFollower, "this node doesn't lead the quorum"));
         };
-        if self.told_high_watermark() < 0 {
+        if self.told_high_watermark() < 0 && !self.planted(Mutant::ChangeBeforeOwnEpoch) {
             return Some((
                 ErrorCode::RequestTimedOut,
                 "nothing of the leader's epoch is committed yet; try again",
             ));
         }
         let uncommitted = self.voters.last_offset().is_none_or(|offset| offset >= self.high_watermark);
-        if leader.change.is_some() || uncommitted {
+        if (leader.change.is_some() || uncommitted) && !self.planted(Mutant::TwoChanges) {
             return Some((
                 ErrorCode::RequestTimedOut,
                 "another change of the voters is under way; try again",

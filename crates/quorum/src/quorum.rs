@@ -9,6 +9,7 @@ use crate::follower::Follower;
 use crate::leader::Leader;
 use crate::log_view::LogView;
 use crate::message::{CurrentLeader, ErrorCode, Peer, Request, Response};
+use crate::mutant::Mutant;
 use crate::requests::{Kind, Requests};
 use crate::role::{Role, RoleName, Unattached};
 use crate::voters::{ReplicaId, VoterHistory, VoterSet};
@@ -453,7 +454,9 @@ impl Quorum {
         );
         if (vote.epoch, vote.voted_for) != (self.durable.epoch, self.durable.voted_for) {
             self.durable = vote;
-            step.push(Action::PersistVote(vote));
+            if !(vote.voted_for.is_some() && self.planted(Mutant::VoteNotDurable)) {
+                step.push(Action::PersistVote(vote));
+            }
         }
         self.vote = vote;
     }
@@ -486,6 +489,9 @@ impl Quorum {
         self.set_vote(VoteState { epoch, voted_for, leader: Some(leader) }, step);
         self.attempts = 0;
         self.change_role(Role::Follower(Follower::new(step.now.plus(self.config.fetch_timeout_ms))), step);
+        if self.planted(Mutant::TruncateToHighWatermark) && !step.log_changes {
+            self.truncate(LogOffset::new(self.high_watermark, i32::MAX), step);
+        }
     }
 
     /// Leads `epoch`, for which these voters voted.

@@ -8,6 +8,7 @@ use quorum::{
     RoleName, Start, VoteState,
 };
 
+use crate::clock::Clock;
 use crate::log::{Entry, MemLog, Payload};
 use crate::oracle::Oracle;
 use crate::random::Random;
@@ -26,6 +27,7 @@ pub(crate) struct Node {
     flushing: bool,
     download: Vec<Entry>,
     paused_until: u64,
+    pub(crate) clock: Clock,
     pub(crate) shut_down: bool,
 }
 
@@ -89,6 +91,8 @@ pub(crate) struct Weather {
     pub(crate) repeat: u64,
     pub(crate) slow: u64,
     pub(crate) crash_mid_step: u64,
+    /// A flush fails; its node stops, and what was to be flushed is lost or a part of it.
+    pub(crate) flush_fails: u64,
 }
 
 pub(crate) struct Cluster {
@@ -147,6 +151,7 @@ impl Cluster {
             flushing: false,
             download: Vec::new(),
             paused_until: 0,
+            clock: Clock::new(),
             shut_down: false,
         };
         self.nodes.insert(id, node);
@@ -184,11 +189,12 @@ impl Cluster {
     // ---- processes -------------------------------------------------------------------------------------------------
 
     pub(crate) fn start(&mut self, id: i32) {
-        let now = Millis(self.now);
+        let true_time = self.now;
         let node = self.node_mut(id);
         if node.quorum.is_some() {
             return;
         }
+        let now = node.clock.shows(true_time);
         node.generation += 1;
         node.shut_down = false;
         let start = Start { vote: node.vote, voters: node.log.voters(), damaged: node.damaged };
@@ -413,8 +419,9 @@ impl Cluster {
     // ---- the shell -------------------------------------------------------------------------------------------------
 
     pub(crate) fn step(&mut self, id: i32, event: Event, entries: Vec<Entry>) {
-        let now = Millis(self.now);
+        let true_time = self.now;
         let node = self.node_mut(id);
+        let now = node.clock.shows(true_time);
         let Some(quorum) = &mut node.quorum else { return };
         let before = quorum.high_watermark();
         let actions = quorum.step(event.clone(), &node.log, now);
@@ -501,11 +508,11 @@ impl Cluster {
                 self.node_mut(id).damaged = false;
             }
             Action::ShutdownComplete => self.node_mut(id).shut_down = true,
-            Action::SetTimer(Millis(at)) => {
-                let generation = self.node(id).generation;
-                if at < Millis::NEVER.0 {
-                    let delay = at.saturating_sub(self.now);
-                    assert!(delay > 0, "a timer that is due already");
+            Action::SetTimer(moment) => {
+                let (generation, clock) = (self.node(id).generation, self.node(id).clock);
+                if moment < Millis::NEVER {
+                    assert!(moment > clock.shows(self.now), "a timer that is due already");
+                    let delay = clock.until(moment, self.now);
                     self.push(delay, Item::Timer { node: id, generation });
                 }
             }
@@ -516,6 +523,10 @@ impl Cluster {
     }
 
     fn append_control(&mut self, id: i32, epoch: i32, records: Vec<ControlRecord>) -> Event {
+        if matches!(records.first(), Some(ControlRecord::Voters(_))) {
+            let committed = self.oracle.committed.iter().any(|entry| entry.epoch == epoch);
+            assert!(committed, "{id} changes the voters before it has committed anything in epoch {epoch}");
+        }
         let mut voters = Vec::new();
         for record in records {
             let payload = match record {
@@ -563,6 +574,12 @@ impl Cluster {
         if !self.is_current(id, generation) {
             return;
         }
+        if self.chance(self.weather.flush_fails) {
+            self.saw("failed flushes");
+            self.crash(id);
+            let delay = 1 + self.random.below(3_000);
+            return self.restart_later(id, delay);
+        }
         let node = self.node_mut(id);
         node.flushing = false;
         // What was truncated since isn't there to be flushed.
@@ -594,6 +611,8 @@ impl Cluster {
             // A leader that committed its own removal has resigned in the same step.
             let leads = matches!(quorum.role(), RoleName::Leader | RoleName::Resigned);
             assert!(leads, "{id} knows of a commit before any leader does");
+            let by = self.oracle.committed.last().map_or(0, |entry| entry.epoch);
+            assert_eq!(by, epoch, "{id} commits by counting copies of an entry of an earlier epoch");
             // What a replica had flushed when the leader heard so may be lost since; the sets of voters are large
             // enough to bear one such loss.
             let lossy = self.nodes.values().filter(|node| node.damaged).map(|node| node.config.local);

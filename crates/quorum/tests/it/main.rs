@@ -1,5 +1,6 @@
 //! The tests of the core from outside: stories that can be read, and a simulated network with many seeds.
 
+mod clock;
 mod cluster;
 mod failover;
 mod follower;
@@ -11,3 +12,4 @@ mod random;
 mod seeds;
 mod single_voter;
 mod stories;
+mod storm;
