@@ -60,8 +60,12 @@ pub(crate) async fn run(core: Arc<Core>) {
                 if let Some((flight, answer)) = answer
                     && !settle(&core, &flight, answer)
                 {
-                    // What was behind it on the same connection shares its fate.
-                    flights.clear();
+                    // What was behind it on the same connection shares its fate, also behind a mere sign of life.
+                    let mut sequencer = core.sequencer.lock();
+                    for lost in flights.drain(..).filter(|flight| flight.count > 0) {
+                        sequencer.forwards.send_again(lost.leader_epoch, lost.first);
+                    }
+                    drop(sequencer);
                     let backoff = Duration::from_millis(core.config.cluster.retry_backoff_ms);
                     pause_until = tokio::time::Instant::now() + backoff;
                 }
