@@ -34,15 +34,15 @@ def new_node():
     """Makes nodes that one test owns: call it with settings, then `start()` the result."""
     if from_environment() or nodes() > 1:
         pytest.skip("needs a single node that the test may stop")
-    nodes = []
+    made = []
 
     def make(settings=None, **arguments):
         node = Node(settings, **arguments)
-        nodes.append(node)
+        made.append(node)
         return node
 
     yield make
-    for node in nodes:
+    for node in made:
         node.close()
 
 
