@@ -3,6 +3,7 @@
 //! Invariant: nothing here changes the tree; it proposes what a client could have asked for, and the log decides.
 use crate::core::Core;
 use crate::ensemble::Ensemble;
+use crate::mutant::Mutant;
 use crate::snapshot::Summary;
 use crate::subscriber::Closed;
 use quorum::{Event, Millis, VoterSet};
@@ -17,6 +18,8 @@ const SNAPSHOT_IMAGES: usize = 512;
 const SNAPSHOT_SLOTS: usize = 16_384;
 /// The part of the shortest session timeout for which a node may go without its leader.
 const LEASE_SHARE: (u64, u64) = (3, 4);
+/// How often the flushed offset is noted.
+const NOTE_FLUSHED_MS: u64 = 5_000;
 /// The reaper and its limit look at time in minutes.
 const MINUTE_MS: u64 = 60_000;
 
@@ -46,7 +49,7 @@ pub(crate) async fn expire(core: Arc<Core>) {
     let mut interval = tokio::time::interval(Duration::from_millis(core.config.tick_ms.max(1)));
     while !core.stopped() {
         interval.tick().await;
-        if core.leading.borrow().is_none() {
+        if core.leading.borrow().is_none() && !core.planted(Mutant::ExpireOnFollowerClock) {
             continue;
         }
         let now = core.world.clock.monotonic_ms();
@@ -101,6 +104,27 @@ pub(crate) async fn reap(ensemble: Ensemble) {
         for path in due.into_iter().take(share) {
             // Whoever changed the node meanwhile wins: the removal is judged anew and may be refused.
             let _ = ensemble.write(None, &[], Request::Reap { path }).await;
+        }
+    }
+}
+
+/// Notes now and then what is flushed.
+pub(crate) async fn note_flushed(core: Arc<Core>) {
+    let mut interval = tokio::time::interval(Duration::from_millis(NOTE_FLUSHED_MS));
+    let mut noted = 0;
+    while !core.stopped() {
+        interval.tick().await;
+        let flushed = core.znode_log.flushed();
+        if flushed == noted {
+            continue;
+        }
+        noted = flushed;
+        let noting = core.clone();
+        match core.world.workers.blocking(move || noting.znode_log.note_flushed()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) | Err(error) => {
+                core.fail(format!("noting what is flushed of __znodes: {error}"));
+            }
         }
     }
 }

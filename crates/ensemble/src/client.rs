@@ -120,6 +120,8 @@ impl EmbeddedClient {
 impl Drop for EmbeddedClient {
     fn drop(&mut self) {
         self.keep_alive.abort();
+        // Its ephemerals must not stand in the way of the next client's; a session that was closed before stays closed.
+        self.session.close(Box::new(|_, _| {}));
     }
 }
 

@@ -30,6 +30,9 @@ pub struct EnsembleConfig {
     pub tree: tree::Options,
     /// This node's place among the others.
     pub cluster: ClusterConfig,
+    /// The bug that is planted.
+    #[cfg(feature = "mutants")]
+    pub mutant: Option<crate::Mutant>,
 }
 
 /// A voter as configuration files name it (`server.N`, `controller.quorum.voters`): its directory is learnt later.
@@ -102,6 +105,8 @@ impl EnsembleConfig {
             segment_bytes: 64 << 20,
             tree: tree::Options::default(),
             cluster: ClusterConfig::alone(),
+            #[cfg(feature = "mutants")]
+            mutant: None,
         }
     }
 }

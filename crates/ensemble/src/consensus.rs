@@ -157,6 +157,8 @@ impl Core {
     ) -> Result<(), String> {
         let batches = std::mem::take(&mut consensus.received.batches);
         self.znode_log.append(&batches).map_err(|error| error.to_string())?;
+        #[cfg(feature = "mutants")]
+        self.fire_early(&batches);
         let is_control = |batch: &&Batch| batch.header().is_control();
         let voters = batches.iter().filter(is_control).filter_map(control::voters).collect();
         events.push_back(Event::Appended { voters });
@@ -173,6 +175,8 @@ impl Core {
             return Ok(());
         }
         self.znode_log.append(&batches).map_err(|error| error.to_string())?;
+        #[cfg(feature = "mutants")]
+        self.fire_early(&batches);
         self.step_locked(consensus, Event::Appended { voters: Vec::new() })
     }
 }

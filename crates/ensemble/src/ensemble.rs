@@ -1,6 +1,7 @@
 //! The handle that the doors, the controller and the broker hold: sessions, writes in order, reads at one moment.
 use crate::config::EnsembleConfig;
 use crate::core::{Core, Shared};
+use crate::mutant::Mutant;
 use crate::outcome::{Completion, OpResult, Outcome, Refusal};
 use crate::sequencer::complete;
 use crate::sessions::{Attachment, Pulse};
@@ -175,7 +176,8 @@ impl Ensemble {
         if !*self.core.serving.borrow() {
             return Err(ConnectError::NotServing);
         }
-        if params.last_zxid_seen > self.core.shared.read().last_zxid() {
+        let is_stale = params.last_zxid_seen > self.core.shared.read().last_zxid();
+        if is_stale && !self.core.planted(Mutant::StaleReadAfterMove) {
             return Err(ConnectError::AheadOfServer);
         }
         if params.session.0 == 0 {

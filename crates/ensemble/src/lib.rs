@@ -19,6 +19,7 @@ mod forwarder;
 mod forwards;
 mod install;
 mod links;
+mod mutant;
 mod outcome;
 mod records;
 mod sequencer;
@@ -38,6 +39,8 @@ pub use client::EmbeddedClient;
 pub use config::{ClusterConfig, ConfiguredVoter, EnsembleConfig};
 pub use coordinator::{Answer, Coordinator, CoordinatorError, Write, Written};
 pub use ensemble::{ConnectError, ConnectParams, Connected, Ensemble, Mode, ReadView, Session, Status};
+#[cfg(feature = "mutants")]
+pub use mutant::Mutant;
 pub use outcome::{Completion, OpResult, Outcome, Refusal};
 pub use start::{RunningEnsemble, StartError};
 pub use subscriber::{Closed, Subscriber, WatchEvent};

@@ -6,7 +6,8 @@ use crate::asks::{self, Ask, Origin, Verdict};
 use crate::consensus::Consensus;
 use crate::core::{Core, expired};
 use crate::ensemble::Ensemble;
-use crate::outcome::Refusal;
+use crate::mutant::Mutant;
+use crate::outcome::{OpResult, Refusal};
 use crate::sequencer::{Asker, Sequencer};
 use crate::sessions::Owner;
 use crate::subscriber::Closed;
@@ -19,7 +20,7 @@ use quorum::{Event, Millis, VoterSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
-use tree::SessionId;
+use tree::{PasswordDigest, SessionId};
 
 /// The version of what an Envelope holds.
 const VERSION: i16 = 0;
@@ -234,32 +235,19 @@ fn judge(
     ask: Ask,
     now: u64,
 ) -> Result<Verdict, String> {
-    let answer =
-        |sequencer: &Sequencer, result| Verdict::Answer { position: sequencer.next_offset(), result };
+    let position = sequencer.next_offset();
     match ask {
-        Ask::Sync => Ok(answer(sequencer, Ok(Vec::new()))),
+        Ask::Sync => Ok(Verdict::Answer { position, result: Ok(Vec::new()) }),
         Ask::Attach { session, password_sha256 } => {
-            let known = core.shared.read().tree.session(session).map(|known| known.password_sha256);
-            let result = match known {
-                Some(digest)
-                    if digest == password_sha256
-                        && sequencer.session_open(&core.shared.read().tree, session) =>
-                {
-                    attach_elsewhere(core, session, owner, now);
-                    Ok(Vec::new())
-                }
-                Some(_) => Err(expired()),
-                // Its beginning may be committed and not applied here yet: the client tries again.
-                None if sequencer.session_open(&core.shared.read().tree, session) => Err(Refusal::NotServing),
-                None => Err(expired()),
-            };
-            Ok(answer(sequencer, result))
+            let result = attach(core, sequencer, session, &password_sha256, owner, now);
+            let position = if core.planted(Mutant::StaleReadAfterMove) { 0 } else { position };
+            Ok(Verdict::Answer { position, result })
         }
         Ask::Write { session, auth, request } => {
             if let Some(session) = session
                 && !core.sessions.lock().claim(session, owner)
             {
-                return Ok(answer(sequencer, Err(Refusal::SessionMoved)));
+                return Ok(Verdict::Answer { position, result: Err(Refusal::SessionMoved) });
             }
             if let tree::Request::CloseSession { id } = &request {
                 core.sessions.lock().mark_closing(*id);
@@ -267,16 +255,40 @@ fn judge(
             let time_ms = core.world.clock.wall_ms();
             let asker = Asker { session, auth: &auth, time_ms, options: &core.config.tree };
             let shared = core.shared.read();
-            sequencer.submit_forwarded(&shared.tree, &asker, &request, origin)
+            let verdict = sequencer.submit_forwarded(&shared.tree, &asker, &request, origin)?;
+            match verdict {
+                Verdict::Answer { result, .. } if core.planted(Mutant::ErrorBeforeCommitted) => {
+                    Ok(Verdict::Answer { position: 0, result })
+                }
+                verdict => Ok(verdict),
+            }
         }
     }
 }
 
-/// A session goes over to a connection of another node; one of this node loses it.
-fn attach_elsewhere(core: &Core, session: SessionId, owner: Owner, now: u64) {
+/// Lets a session go over to a connection of another node; one of this node loses it.
+fn attach(
+    core: &Core,
+    sequencer: &Sequencer,
+    session: SessionId,
+    password_sha256: &PasswordDigest,
+    owner: Owner,
+    now: u64,
+) -> Result<Vec<OpResult>, Refusal> {
+    let shared = core.shared.read();
+    if !sequencer.session_open(&shared.tree, session) {
+        return Err(expired());
+    }
+    match shared.tree.session(session) {
+        Some(known) if known.password_sha256 == *password_sha256 => {}
+        Some(_) => return Err(expired()),
+        // Its beginning is committed and not applied here yet: the client tries again.
+        None => return Err(Refusal::NotServing),
+    }
     let lost = core.sessions.lock().attach_elsewhere(session, owner, now);
     if let Some(lost) = lost {
         core.watches.lock().forget(lost.watcher);
         lost.subscriber.closed(Closed::Moved);
     }
+    Ok(Vec::new())
 }

@@ -22,6 +22,10 @@ const TAIL_CACHE_BYTES: u64 = 8 << 20;
 const SCAN_BYTES: usize = 4 << 20;
 /// The file that says that flushed entries were lost.
 const DAMAGE_MARK: &str = ".zoolog_damaged";
+/// The file that notes up to where the log was flushed.
+const FLUSHED_MARK: &str = ".zoolog_flushed";
+/// It holds one number.
+const FLUSHED_MARK_BYTES_MAX: u64 = 64;
 /// The folder of the topic's only partition.
 const FOLDER: &str = "__znodes-0";
 
@@ -81,7 +85,41 @@ impl ZnodeLog {
             return Err(io::Error::new(io::ErrorKind::InvalidData, message));
         }
         log.flush().map_err(io::Error::other)?;
-        Ok(ZnodeLog { world, dir, log, snapshots: RwLock::new(snapshots) })
+        let znode_log = ZnodeLog { world, dir, log, snapshots: RwLock::new(snapshots) };
+        znode_log.look_for_damage()?;
+        Ok(znode_log)
+    }
+
+    /// Recovery cuts the log at the first batch that it can't read. If that lies below what is known to have been flushed, it was no
+    /// torn write: acknowledged entries are gone, and the quorum must know.
+    fn look_for_damage(&self) -> io::Result<()> {
+        let mark = self.dir.join(FLUSHED_MARK);
+        if !self.world.disk.exists(&mark) {
+            return Ok(());
+        }
+        let content = self.world.disk.read_file(&mark, FLUSHED_MARK_BYTES_MAX)?;
+        let flushed: Option<i64> =
+            std::str::from_utf8(&content).ok().and_then(|text| text.trim().parse().ok());
+        let flushed = flushed.ok_or_else(|| {
+            io::Error::new(io::ErrorKind::InvalidData, format!("{} holds no offset", mark.display()))
+        })?;
+        if self.end() < flushed {
+            tracing::error!(
+                end = self.end(),
+                flushed,
+                "__znodes lost entries that were flushed; the disk is damaged"
+            );
+            self.note_damage()?;
+            self.note_flushed()?;
+        }
+        Ok(())
+    }
+
+    /// Notes durably what is flushed, by which the next start tells damage from a torn write. Called now and then: what was
+    /// flushed since the last time looks like a torn write if it is damaged.
+    pub(crate) fn note_flushed(&self) -> io::Result<()> {
+        let content = self.flushed().to_string();
+        self.world.disk.write_file_atomic(&self.dir.join(FLUSHED_MARK), content.as_bytes())
     }
 
     /// The folder.
@@ -100,9 +138,10 @@ impl ZnodeLog {
     }
 
     /// Removes everything at and behind `offset`, durably.
-    pub(crate) fn truncate_to(&self, offset: i64) -> Result<(), LogError> {
-        self.log.truncate_to(offset)?;
-        self.log.flush().map(|_| ())
+    pub(crate) fn truncate_to(&self, offset: i64) -> io::Result<()> {
+        self.log.truncate_to(offset).map_err(io::Error::other)?;
+        self.log.flush().map_err(io::Error::other)?;
+        self.note_flushed()
     }
 
     /// Every voter set that the tail holds, with the offset of its record, in order.
@@ -142,6 +181,7 @@ impl ZnodeLog {
     pub(crate) fn start_over(&self, snapshot: SnapshotFile) -> io::Result<()> {
         self.log.truncate_fully_and_start_at(snapshot.end.offset).map_err(io::Error::other)?;
         self.log.flush().map_err(io::Error::other)?;
+        self.note_flushed()?;
         let replaced = std::mem::replace(&mut *self.snapshots.write(), vec![Arc::new(snapshot)]);
         for old in replaced {
             self.world.disk.remove_file(&old.path)?;
@@ -150,7 +190,7 @@ impl ZnodeLog {
     }
 
     /// Notes that entries that were flushed are lost, until [`ZnodeLog::forget_damage`]; survives restarts.
-    pub(crate) fn note_damage(&self) -> io::Result<()> {
+    fn note_damage(&self) -> io::Result<()> {
         self.world.disk.write_file_atomic(&self.dir.join(DAMAGE_MARK), b"")
     }
 

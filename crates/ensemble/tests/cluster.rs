@@ -332,3 +332,21 @@ async fn a_node_that_is_cut_off_lets_its_clients_go_in_time() {
     write(&connected.session, create("/healed", "", CreateMode::Persistent)).await.unwrap();
     cluster.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_whose_disk_lost_flushed_entries_fetches_them_again() {
+    let mut cluster = Cluster::start(3).await;
+    let follower = cluster.follower_index();
+    let (connected, _) = connect(&cluster.leader_node()).await;
+    for n in 0..100 {
+        write(&connected.session, create(&format!("/n{n}"), "x", CreateMode::Persistent)).await.unwrap();
+    }
+    let node = cluster.node(follower).clone();
+    eventually(|| node.read(|view| view.tree().get("/n99").is_some())).await;
+    cluster.flip_a_bit_of_the_log(follower).await;
+    cluster.restart(follower).await;
+    let node = cluster.node(follower).clone();
+    eventually(|| node.read(|view| view.tree().get("/n99").is_some())).await;
+    eventually(|| !cluster.is_marked_as_damaged(follower)).await;
+    cluster.stop().await;
+}

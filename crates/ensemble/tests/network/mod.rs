@@ -88,19 +88,19 @@ struct Member {
 }
 
 /// The nodes; node i listens at port i + 1 and has the id i + 1.
-pub struct Cluster {
+pub(crate) struct Cluster {
     wires: Arc<Mutex<Wires>>,
     members: Vec<Member>,
 }
 
 impl Cluster {
     /// Starts so many nodes and waits until all serve.
-    pub async fn start(count: u16) -> Cluster {
+    pub(crate) async fn start(count: u16) -> Cluster {
         Cluster::start_with(count, |_| {}).await
     }
 
     /// The same with other settings.
-    pub async fn start_with(count: u16, settings: impl Fn(&mut EnsembleConfig)) -> Cluster {
+    pub(crate) async fn start_with(count: u16, settings: impl Fn(&mut EnsembleConfig)) -> Cluster {
         let address = |port| Address { host: "node".to_owned(), port };
         let voters: Vec<ConfiguredVoter> =
             (1..=count).map(|id| ConfiguredVoter { id: i32::from(id), address: address(id) }).collect();
@@ -143,7 +143,7 @@ impl Cluster {
     }
 
     /// Starts a node again and waits until it serves.
-    pub async fn restart(&mut self, index: usize) {
+    pub(crate) async fn restart(&mut self, index: usize) {
         self.launch(index);
         self.wait(index).await;
     }
@@ -157,12 +157,12 @@ impl Cluster {
     }
 
     /// Stops a node as a crash would.
-    pub async fn kill(&mut self, index: usize) {
+    pub(crate) async fn kill(&mut self, index: usize) {
         self.take_down(index).abandon().await;
     }
 
     /// Stops a node in order: the others hear of it first.
-    pub async fn stop_node(&mut self, index: usize) {
+    pub(crate) async fn stop_node(&mut self, index: usize) {
         let running = self.members[index].running.take().unwrap();
         running.stop().await.unwrap();
         let port = index as u16 + 1;
@@ -172,29 +172,48 @@ impl Cluster {
     }
 
     /// Empties the folder of a node that is down; it comes back with another directory id.
-    pub fn wipe(&mut self, index: usize) {
+    pub(crate) fn wipe(&mut self, index: usize) {
         let member = &mut self.members[index];
         member.dir = tempfile::tempdir().unwrap();
         member.config.dir = member.dir.path().to_owned();
         member.config.directory_id = uuid::Uuid::from_u128(900 + index as u128);
     }
 
+    /// Kills a node after it noted what it had flushed, and changes a bit in the middle of its log.
+    pub(crate) async fn flip_a_bit_of_the_log(&mut self, index: usize) {
+        let folder = self.members[index].config.dir.join("__znodes-0");
+        let noted = folder.join(".zoolog_flushed");
+        eventually(|| std::fs::read_to_string(&noted).is_ok_and(|text| text.parse::<i64>().unwrap() > 100))
+            .await;
+        self.kill(index).await;
+        let segment = folder.join("00000000000000000000.log");
+        let mut content = std::fs::read(&segment).unwrap();
+        let middle = content.len() / 2;
+        content[middle] ^= 1;
+        std::fs::write(&segment, content).unwrap();
+    }
+
+    /// Whether a node remembers that it lost flushed entries.
+    pub(crate) fn is_marked_as_damaged(&self, index: usize) -> bool {
+        self.members[index].config.dir.join("__znodes-0").join(".zoolog_damaged").exists()
+    }
+
     /// Lets no message through to or from a node.
-    pub fn cut_off(&self, index: usize) {
+    pub(crate) fn cut_off(&self, index: usize) {
         self.wires.lock().unwrap().cut.insert(index as u16 + 1);
     }
 
     /// Ends [`Cluster::cut_off`].
-    pub fn heal(&self, index: usize) {
+    pub(crate) fn heal(&self, index: usize) {
         self.wires.lock().unwrap().cut.remove(&(index as u16 + 1));
     }
 
-    pub fn node(&self, index: usize) -> &Ensemble {
+    pub(crate) fn node(&self, index: usize) -> &Ensemble {
         self.members[index].running.as_ref().expect("the node is up").ensemble()
     }
 
     /// The nodes that are up.
-    pub fn nodes(&self) -> impl Iterator<Item = &Ensemble> {
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = &Ensemble> {
         self.members.iter().filter_map(|member| member.running.as_ref()).map(RunningEnsemble::ensemble)
     }
 
@@ -204,23 +223,23 @@ impl Cluster {
         })
     }
 
-    pub fn leader(&self) -> usize {
+    pub(crate) fn leader(&self) -> usize {
         self.index_of(Mode::Leader).expect("somebody leads")
     }
 
-    pub fn leader_node(&self) -> Ensemble {
+    pub(crate) fn leader_node(&self) -> Ensemble {
         self.node(self.leader()).clone()
     }
 
-    pub fn follower_index(&self) -> usize {
+    pub(crate) fn follower_index(&self) -> usize {
         self.index_of(Mode::Follower).expect("somebody follows")
     }
 
-    pub fn follower(&self) -> Ensemble {
+    pub(crate) fn follower(&self) -> Ensemble {
         self.node(self.follower_index()).clone()
     }
 
-    pub async fn stop(mut self) {
+    pub(crate) async fn stop(mut self) {
         for member in &mut self.members {
             if let Some(running) = member.running.take() {
                 running.stop().await.unwrap();
@@ -230,7 +249,7 @@ impl Cluster {
 }
 
 /// Waits until something holds; panics when it takes far too long.
-pub async fn eventually(holds: impl Fn() -> bool) {
+pub(crate) async fn eventually(holds: impl Fn() -> bool) {
     for _ in 0..3_000 {
         if holds() {
             return;
