@@ -144,7 +144,9 @@ impl<'a> Live<'a> {
     /// Does what is to be done and waits for the next thing. False if the session is over.
     async fn turn(&mut self, commands: &mut mpsc::Receiver<Command>) -> Result<bool, CoordinatorError> {
         self.keep_places().await?;
-        self.work_off().await?;
+        if self.work_off().await? == Done::Deposed {
+            return Ok(true);
+        }
         let balances = self.elected.is_some()
             && self.follower.picture().broker_config.replication.auto_leader_rebalance_enable;
         tokio::select! {
@@ -194,8 +196,8 @@ impl<'a> Live<'a> {
         }
     }
 
-    /// Publishes the picture and, as the controller, does what is to be done in it, until nothing is left.
-    async fn work_off(&mut self) -> Result<(), CoordinatorError> {
+    /// Publishes the picture and, as the controller, does what is to be done in it, until nothing is left or it is the controller no more.
+    async fn work_off(&mut self) -> Result<Done, CoordinatorError> {
         let mut last = Vec::new();
         loop {
             self.merge_scope();
@@ -206,11 +208,13 @@ impl<'a> Live<'a> {
             // A duty that comes back unchanged was refused; only a change of the tree can help it.
             let is_done = todo.is_empty() || todo == last;
             self.publish(&view, is_done);
-            let Some(executor) = self.executor().filter(|_| !is_done) else { return Ok(()) };
-            if executor.execute(&view, &todo).await? == Done::Deposed {
-                self.be_elected(None);
-            }
+            let Some(executor) = self.executor().filter(|_| !is_done) else { return Ok(Done::Settled) };
+            let done = executor.execute(&view, &todo).await?;
             self.follower.catch_up().await?;
+            if done == Done::Deposed {
+                self.be_elected(None);
+                return Ok(Done::Deposed);
+            }
             last = todo;
         }
     }

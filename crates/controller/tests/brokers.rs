@@ -390,6 +390,13 @@ async fn a_removed_registration_and_a_removed_controller_come_back() {
         })
         .await;
     second.create("t", &[0, 1]).await;
+    // A generation that somebody wrote by hand counts, and the controller goes on in it.
+    let data = Some(bytes::Bytes::from_static(b"9"));
+    let write = Write::Set { path: "/controller_epoch".to_owned(), data, version: -1 };
+    cluster.client.multi(vec![write]).await.unwrap();
+    second.create("u", &[0, 1]).await;
+    let state: PartitionState = cluster.json("/brokers/topics/u/partitions/0/state").await;
+    assert_eq!(state.controller_epoch, 9);
     cluster.stop().await;
 }
 

@@ -151,6 +151,28 @@ mod tests {
     }
 
     #[test]
+    fn three_brokers_share_leaders_and_followers() {
+        for racks in [[None; 3], [Some("a"), Some("b"), Some("b")], [Some("a"), Some("b"), Some("c")]] {
+            let brokers = brokers(&racks);
+            let assigned = assign(&brokers, 0, 30, 2, 5).unwrap();
+            for place in 0..2 {
+                let mut counts = BTreeMap::new();
+                for replicas in assigned.values() {
+                    *counts.entry(replicas[place]).or_insert(0) += 1;
+                }
+                let is_even = racks[1] != racks[2] || racks[1].is_none();
+                assert!(
+                    counts.len() == 3 && (!is_even || counts.values().all(|count| *count == 10)),
+                    "{counts:?}"
+                );
+            }
+            let rack_of = |id: &i32| brokers[id].rack.clone();
+            let split = assigned.values().all(|replicas| rack_of(&replicas[0]) != rack_of(&replicas[1]));
+            assert!(split || racks[0].is_none(), "{assigned:?}");
+        }
+    }
+
+    #[test]
     fn one_broker_takes_all_and_no_more() {
         let one = brokers(&[None]);
         assert_eq!(assign(&one, 2, 2, 1, 9).unwrap(), BTreeMap::from([(2, vec![0]), (3, vec![0])]));

@@ -8,8 +8,6 @@ use crate::view::ClusterView;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// How often elections that met other writes are judged anew.
-const ATTEMPTS_MAX: usize = 5;
 /// How long one attempt waits for the tree to show what it met, in milliseconds.
 const ATTEMPT_WAIT_MS: u64 = 200;
 
@@ -51,7 +49,9 @@ impl Controller {
         };
         let mut results: BTreeMap<(Arc<str>, i32), Result<(), AdminError>> = BTreeMap::new();
         let mut written: BTreeMap<(Arc<str>, i32), i32> = BTreeMap::new();
-        for _ in 0..ATTEMPTS_MAX {
+        let clock = &self.shared.options.world.clock;
+        let deadline = clock.monotonic_ms().saturating_add(timeout_ms);
+        loop {
             let view = self.view();
             let mut states = Vec::new();
             for key in std::mem::take(&mut open) {
@@ -86,9 +86,11 @@ impl Controller {
                 Ok(()) | Err(AdminError::RequestTimedOut(_)) => {}
                 Err(error) => return Err(error),
             }
-        }
-        for key in open {
-            results.insert(key, Err(AdminError::RequestTimedOut(timeout_ms)));
+            if clock.monotonic_ms() >= deadline {
+                let late = open.iter().map(|key| (key.clone(), Err(AdminError::RequestTimedOut(timeout_ms))));
+                results.extend(late);
+                break;
+            }
         }
         let unneeded = |result: &Result<(), AdminError>| *result == Err(AdminError::ElectionNotNeeded);
         Ok(results

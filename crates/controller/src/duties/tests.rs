@@ -3,6 +3,7 @@ use super::*;
 use crate::config::{BrokerConfig, ConfigMap, TopicConfig};
 use crate::election::NoElection;
 use crate::layout::{NamedPartition, PartitionState, WantedReplicas};
+use crate::reassignment::Assignment;
 use crate::view::{BrokerView, PartitionView};
 
 /// The transaction that wrote the states of these tests, unless they say otherwise.
@@ -259,6 +260,18 @@ fn kip_455_a_reassignment_is_complete_when_all_that_stay_are_in_sync() {
     let duties = judged(&stays);
     let [Duty::CompleteReassignments { completions, .. }] = duties.as_slice() else { panic!("{duties:?}") };
     assert_eq!((completions[0].state.leader, completions[0].state.leader_epoch), (2, 3));
+}
+
+#[test]
+fn kip_455_a_reassignment_that_overrides_another_starts_from_the_origin() {
+    let first = Assignment::towards(&[0, 1], &[2, 1]);
+    let [replicas, adding, removing] = [vec![2, 1, 0], vec![2], vec![0]];
+    assert_eq!(first, Assignment { replicas, adding, removing });
+    let second = Assignment::towards(&first.origin(), &[3, 1]);
+    let [replicas, adding, removing] = [vec![3, 1, 0], vec![3], vec![0]];
+    assert_eq!(second, Assignment { replicas, adding, removing });
+    let order_only = Assignment::towards(&[0, 1], &[1, 0]);
+    assert_eq!(order_only, Assignment { replicas: vec![1, 0], ..Assignment::default() });
 }
 
 #[test]
