@@ -48,6 +48,12 @@ impl Partition {
         follows.then_some(Upstream { leader: role.leader, leader_epoch: role.leader_epoch })
     }
 
+    /// Whether what this replica copies is throttled: it is listed, and not in sync.
+    pub(crate) fn copies_throttled(&self) -> bool {
+        let leadership = self.leadership.read();
+        leadership.terms.copies_throttled && !leadership.role.isr.contains(&self.neighbours.node_id())
+    }
+
     /// Where this replica stands.
     pub(crate) fn position(&self) -> Position {
         Position {

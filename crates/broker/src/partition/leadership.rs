@@ -38,6 +38,23 @@ impl Role {
     };
 }
 
+/// What a topic's settings say of a replica beside its log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Terms {
+    /// `min.insync.replicas`.
+    pub(crate) min_insync: usize,
+    /// Whether what it sends as leader is throttled (`leader.replication.throttled.replicas`).
+    pub(crate) sends_throttled: bool,
+    /// Whether what it copies as follower is throttled (`follower.replication.throttled.replicas`).
+    pub(crate) copies_throttled: bool,
+}
+
+impl Default for Terms {
+    fn default() -> Terms {
+        Terms { min_insync: 1, sends_throttled: false, copies_throttled: false }
+    }
+}
+
 /// What a leader knows of one follower, all of it from the follower's fetches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FollowerState {
@@ -111,8 +128,7 @@ pub(crate) struct Leadership {
     pub(crate) since_epoch: i32,
     /// Where this leader's epoch began.
     pub(crate) epoch_start: i64,
-    /// `min.insync.replicas`.
-    pub(crate) min_insync: usize,
+    pub(crate) terms: Terms,
     pub(crate) followers: BTreeMap<i32, FollowerState>,
     pending: Option<Pending>,
 }
@@ -124,7 +140,7 @@ impl Leadership {
             role: Role::UNKNOWN,
             since_epoch: -1,
             epoch_start: 0,
-            min_insync: 1,
+            terms: Terms::default(),
             followers: BTreeMap::new(),
             pending: None,
         }
@@ -195,7 +211,7 @@ impl Leadership {
 
     /// `min.insync.replicas`, but no more than there are replicas.
     fn effective_min_insync(&self) -> usize {
-        self.min_insync.min(self.role.replicas.len())
+        self.terms.min_insync.min(self.role.replicas.len())
     }
 
     /// Whether fewer replicas are in sync than acks=all asks for.

@@ -26,7 +26,7 @@ use uuid::Uuid;
 
 pub(crate) use following::Copied;
 use leadership::Leadership;
-pub(crate) use leadership::{FollowerFetch, FollowerState, Role, Turn};
+pub(crate) use leadership::{FollowerFetch, FollowerState, Role, Terms, Turn};
 pub(crate) use reading::{PartitionRead, Reader};
 
 /// A replica on this node.
@@ -138,10 +138,10 @@ impl Partition {
     }
 
     /// Takes over what the controller decided. A new leader notes where its epoch begins.
-    pub(crate) fn follow(&self, role: Role, config: LogConfig, min_insync: usize) -> Turn {
+    pub(crate) fn follow(&self, role: Role, config: LogConfig, terms: Terms) -> Turn {
         self.log.set_config(config);
         let mut leadership = self.leadership.write();
-        leadership.min_insync = min_insync;
+        leadership.terms = terms;
         let turn = leadership.take_over(role, self.log.log_end_offset(), self.neighbours.now_ms());
         if turn.new_epoch {
             let outcome = match leadership.is_leader() {

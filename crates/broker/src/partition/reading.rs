@@ -154,9 +154,21 @@ impl Partition {
             // The leader may have it; whether it is out of range is not for a follower to say.
             return Err(ErrorCode::OFFSET_NOT_AVAILABLE);
         }
+        let throttled = match reader {
+            Reader::Replica(replica) => {
+                leadership.terms.sends_throttled && !leadership.role.isr.contains(&replica.id)
+            }
+            Reader::Consumer { .. } => false,
+        };
+        // What is held back is there all the same, so an offset outside of the log is still found out.
+        let held_back = throttled && self.neighbours.may_not_send();
+        let (max_bytes, at_least_one) = if held_back { (0, false) } else { (max_bytes, at_least_one) };
         let limits = ReadLimits { max_bytes, at_least_one, until };
         match self.log.read(request.fetch_offset, limits) {
             Ok(data) => {
+                if throttled {
+                    self.neighbours.note_sent(data.size);
+                }
                 read.records = data.chunks.into_iter().collect();
                 Ok((read, log_end))
             }

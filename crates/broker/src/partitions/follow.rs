@@ -1,7 +1,7 @@
 //! Following the view: which partitions this node has, whom they follow, and how they are configured.
 use super::folders::{Folder, Wanted};
 use super::{Hosted, Partitions, Replica, Topic, log_config};
-use crate::partition::{Partition, Role};
+use crate::partition::{Partition, Role, Terms};
 use base::Workers;
 use controller::view::{ClusterView, PartitionView, TopicView};
 use log::TopicPartition;
@@ -220,7 +220,7 @@ impl Partitions {
     /// Gives a topic's partitions their roles and settings.
     fn lead_or_follow(&self, topic: &TopicView, view: &ClusterView, changes: &mut Vec<Change>) {
         let config = log_config(&topic.config, &view.broker_config);
-        let min_insync = topic.config.min_insync_replicas.max(1).unsigned_abs() as usize;
+        let node_id = self.neighbours.node_id();
         for (index, state) in (0..).zip(&topic.partitions) {
             let Some(partition) = self.get(&topic.name, index) else { continue };
             let role = Role {
@@ -231,7 +231,12 @@ impl Partitions {
                 partition_epoch: state.partition_epoch,
                 recovering: state.recovering,
             };
-            let turn = partition.follow(role, config.clone(), min_insync);
+            let terms = Terms {
+                min_insync: topic.config.min_insync_replicas.max(1).unsigned_abs() as usize,
+                sends_throttled: topic.config.leader_throttled_replicas.contains(index, node_id),
+                copies_throttled: topic.config.follower_throttled_replicas.contains(index, node_id),
+            };
+            let turn = partition.follow(role, config.clone(), terms);
             if turn.resigned {
                 changes.push(Change::Resigned { topic: topic.name.clone(), index });
             }

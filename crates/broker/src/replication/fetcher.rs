@@ -4,6 +4,7 @@
 //! the fetcher's other lane; the leader then answers the first at once. Answers are taken in the order of the requests. Memory is
 //! bounded by `replica.fetch.response.max.bytes` per request under way. A leader that can't be reached, and a partition that it
 //! refuses, are asked again after a pause that doubles up to `replica.fetch.backoff.ms`; a new role of the partition ends the pause.
+//! Throttled partitions pause, too.
 use super::neighbours::Neighbours;
 use super::session::{Asked, FollowerSession, Key, Replaced};
 use crate::ErrorCode;
@@ -12,7 +13,7 @@ use controller::view::ClusterView;
 use kafka_wire::messages::FetchRequest;
 use kafka_wire::messages::FetchResponse;
 use kafka_wire::messages::fetch::{PartitionData, ReplicaState};
-use kafka_wire::{Request, Response, Str};
+use kafka_wire::{Records, Request, Response, Str};
 use log::Batch;
 use log::batch::ParseFault;
 use log::header::HeaderFault;
@@ -28,6 +29,8 @@ use tokio::task::JoinHandle;
 const FETCH_VERSION: i16 = 17;
 /// The first pause after a failure.
 const PAUSE_MIN_MS: u64 = 20;
+/// How long a throttled partition pauses before the limit is looked at again.
+const THROTTLED_PAUSE_MS: u64 = 100;
 /// How much longer than its own wait a fetch is given at least before it counts as lost.
 const ANSWER_MS_MIN: u64 = 1_000;
 
@@ -63,6 +66,21 @@ struct Followed {
     failures: u32,
     /// When it may be asked for again, if it failed.
     resume_ms: Option<u64>,
+}
+
+impl State {
+    /// Lets a throttled partition pause while the limit is used up.
+    fn hold_back(&mut self, key: Key, now: u64, neighbours: &Neighbours) {
+        let Some(followed) = self.followed.get_mut(&key).filter(|followed| followed.resume_ms.is_none())
+        else {
+            return;
+        };
+        if followed.partition.copies_throttled() && neighbours.may_not_copy() {
+            let at = now + THROTTLED_PAUSE_MS;
+            followed.resume_ms = Some(at);
+            self.pausing.insert((at, key));
+        }
+    }
 }
 
 impl Fetcher {
@@ -252,6 +270,7 @@ impl Conversation {
         let touched = std::mem::take(&mut state.touched);
         let mut wanted = BTreeMap::new();
         for key in touched {
+            state.hold_back(key, now, &self.neighbours);
             // A replica whose disk failed, or whose role has changed since, asks for nothing.
             let follows = |followed: &&Followed| {
                 followed.resume_ms.is_none()
@@ -310,6 +329,9 @@ impl Conversation {
                     followed.map(|followed| followed.partition.clone())
                 };
                 let Some(partition) = followed else { continue };
+                if partition.copies_throttled() {
+                    self.neighbours.note_copied(data.records.as_ref().map_or(0, Records::len));
+                }
                 let outcome = take_data(&partition, asked, data);
                 self.note(key, asked, outcome);
             }
@@ -356,7 +378,10 @@ impl Conversation {
             _ => tracing::debug!(leader = self.leader, reason, "replication is still interrupted"),
         }
         self.failures = self.failures.saturating_add(1);
-        tokio::time::sleep(Duration::from_millis(pause)).await;
+        tokio::time::sleep(Duration::from_millis(PAUSE_MIN_MS)).await;
+        // A partition that is given to this fetcher meanwhile may mean that the leader is back.
+        let rest = Duration::from_millis(pause.saturating_sub(PAUSE_MIN_MS));
+        let _early = tokio::time::timeout(rest, self.shared.urgent.notified()).await;
     }
 }
 

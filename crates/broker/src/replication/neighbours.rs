@@ -1,6 +1,7 @@
 //! What the partitions of this node know of the other brokers: who is alive, under which epoch, and how far a replica may lag.
 //!
 //! Invariant: the picture is the newest one that the broker has begun to follow; partitions judge by it and never wait for it.
+use super::throttle::Throttle;
 use crate::ErrorCode;
 use crate::partition::FollowerState;
 use crate::requests::Replica;
@@ -30,6 +31,9 @@ pub(crate) struct Neighbours {
     /// Partitions whose proposals wait to be carried out; each is in it at most once.
     proposing: Mutex<BTreeSet<PartitionName>>,
     proposed: Notify,
+    /// What this node may send to replicas that are not in sync, and what it may copy as one.
+    sending: Throttle,
+    copying: Throttle,
 }
 
 impl Neighbours {
@@ -41,6 +45,8 @@ impl Neighbours {
             selects_by_rack: AtomicBool::new(false),
             proposing: Mutex::new(BTreeSet::new()),
             proposed: Notify::new(),
+            sending: Throttle::default(),
+            copying: Throttle::default(),
         })
     }
 
@@ -70,6 +76,28 @@ impl Neighbours {
     /// `replica.lag.time.max.ms`.
     pub(crate) fn lag_max_ms(&self) -> u64 {
         self.view.load().broker_config.replication.lag_time_max_ms.max(0).unsigned_abs()
+    }
+
+    /// Whether `leader.replication.throttled.rate` is used up.
+    pub(crate) fn may_not_send(&self) -> bool {
+        let rate = self.view.load().broker_config.replication.leader_throttled_bytes_per_second;
+        self.sending.is_exhausted(rate, self.now_ms())
+    }
+
+    /// Throttled bytes were sent.
+    pub(crate) fn note_sent(&self, bytes: usize) {
+        self.sending.record(bytes);
+    }
+
+    /// Whether `follower.replication.throttled.rate` is used up.
+    pub(crate) fn may_not_copy(&self) -> bool {
+        let rate = self.view.load().broker_config.replication.follower_throttled_bytes_per_second;
+        self.copying.is_exhausted(rate, self.now_ms())
+    }
+
+    /// Throttled bytes were copied.
+    pub(crate) fn note_copied(&self, bytes: usize) {
+        self.copying.record(bytes);
     }
 
     pub(crate) fn is_alive(&self, id: i32) -> bool {

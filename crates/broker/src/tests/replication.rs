@@ -355,3 +355,29 @@ async fn a_follower_that_is_ahead_of_its_leaders_picture_asks_again_soon() {
     assert!(begun.elapsed() < Duration::from_millis(120), "it took {:?}", begun.elapsed());
     cluster.until_same(1, 2).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_throttled_replica_copies_slowly_until_it_is_in_sync() {
+    for (rate, replicas) in [
+        ("leader.replication.throttled.rate", "leader.replication.throttled.replicas"),
+        ("follower.replication.throttled.rate", "follower.replication.throttled.replicas"),
+    ] {
+        let cluster = TestCluster::start(3, &[(rate, "100000"), ("replica.fetch.max.bytes", "20000")]).await;
+        cluster.create(&[1, 2], &[(replicas, "*")]).await;
+        let begun = tokio::time::Instant::now();
+        for _ in 0..50 {
+            cluster.produce(1, Acks::All, record(&"x".repeat(10_000))).await;
+        }
+        assert!(begun.elapsed() < Duration::from_millis(500), "in-sync replicas are not held back");
+        cluster.shared.change_partition("t", 0, |partition| {
+            partition.replicas = vec![1, 2, 3];
+            partition.adding = vec![3];
+        });
+        let begun = tokio::time::Instant::now();
+        cluster.until("3 joins", || cluster.isr() == [1, 2, 3]).await;
+        let took = begun.elapsed();
+        // 500 kB at 100 kB/s, the first 100 kB at once.
+        assert!((3_000..6_500).contains(&took.as_millis()), "{rate}: {took:?}");
+        cluster.until_same(1, 3).await;
+    }
+}
