@@ -9,6 +9,7 @@ mod compat;
 mod model;
 mod plan;
 mod process;
+mod sim;
 mod tidy;
 mod toolbox;
 
@@ -51,6 +52,8 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Run the consensus core, or whole nodes, through storms, one seed after another
+    Sim(sim::Arguments),
     /// Strike three nodes under the load of real clients, repair them, and judge what the clients were told
     Chaos {
         /// Arguments for the run, such as --rounds 100, --seed N or --fault NAME; --help lists them
@@ -85,6 +88,7 @@ fn main() -> ExitCode {
         Command::Tidy => tidy::run(&root),
         Command::Bench { arguments } => bench::run(&root, &arguments),
         Command::Model { arguments } => model::run(&root, &arguments),
+        Command::Sim(arguments) => sim::run(&root, &arguments),
         Command::Chaos { arguments } => chaos::run(&root, &arguments),
         Command::Reach { arguments } => chaos::reach(&root, &arguments),
         Command::Compat { suite, pytest } => compat::run_one(&root, &suite, &pytest),

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use crate::{chaos, compat, process, tidy, toolbox};
+use crate::{chaos, compat, process, sim, tidy, toolbox};
 
 /// How a step ended.
 enum Outcome {
@@ -28,6 +28,7 @@ enum Action {
     Suite(String),
     Clustered(String),
     Chaos,
+    Sim,
 }
 
 /// One line of the plan.
@@ -50,6 +51,7 @@ fn steps(root: &Path) -> Result<Vec<Step>> {
         Step::new("deny", Action::Deny),
         Step::new("clippy", Action::Clippy),
         Step::new("unit", Action::Unit),
+        Step::new("sim", Action::Sim),
         Step::new("server", Action::Server),
     ];
     for suite in compat::suites(root)? {
@@ -140,6 +142,7 @@ fn perform(root: &Path, action: &Action) -> Result<()> {
         Action::Tidy => tidy::run(root)?,
         Action::Deny => deny(root)?,
         Action::Unit => cargo(&["test", "--workspace", "--locked", "--quiet"])?,
+        Action::Sim => sim::Arguments::slices().iter().try_for_each(|slice| sim::run(root, slice))?,
         Action::Server => compat::build_server(root)?,
         Action::Suite(suite) => compat::run_suite(root, suite, &[])?,
         Action::Clustered(suite) => compat::run_clustered(root, suite)?,
