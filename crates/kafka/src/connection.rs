@@ -173,9 +173,9 @@ impl Connection {
     /// Answers requests to the ensemble for as long as one is under way, in their order; a client's request that comes in between is
     /// handed back.
     async fn converse_with_ensemble(&mut self, first: Arrived) -> Result<Option<Arrived>, Fault> {
-        let ensemble = self.entrance.ensemble.clone();
+        let entrance = self.entrance.clone();
         let start =
-            |Arrived { inbound, share }| Box::pin(exchange::with_ensemble(ensemble.clone(), inbound, share));
+            |Arrived { inbound, share }| Box::pin(exchange::with_ensemble(entrance.clone(), inbound, share));
         let mut under_way = FuturesOrdered::new();
         under_way.push_back(start(first));
         let mut next = None;

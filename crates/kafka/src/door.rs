@@ -12,6 +12,7 @@ use controller::config::BrokerConfig;
 use controller::{ClusterView, Controller};
 use ensemble::Ensemble;
 use parking_lot::Mutex;
+use peers::Peers;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -32,6 +33,8 @@ pub struct PeerGate {
     pub world: World,
     /// Answers the requests of the quorum.
     pub ensemble: Ensemble,
+    /// Asks the quorum's leader what a client asks this node; none for a node that has no others.
+    pub peers: Option<Peers>,
 }
 
 /// What clients are served with.
@@ -111,7 +114,7 @@ pub struct RunningDoor {
 
 /// Begins to answer the other nodes on `listeners`, with the limits of `config`.
 pub async fn open(listeners: Vec<BoundListener>, config: &BrokerConfig, gate: PeerGate) -> OpenDoor {
-    let entrance = Arc::new(Entrance::new(gate.world, config, gate.ensemble).await);
+    let entrance = Arc::new(Entrance::new(config, gate).await);
     let following = tokio::spawn(entrance.clone().follow_limits());
     let accepting = listeners
         .into_iter()

@@ -4,12 +4,13 @@
 //! before its ensemble has found a leader; requests of clients wait for the [`Door`]; the stages of the end follow each other and none
 //! is left out, so that whoever is to leave in one has left in the next.
 use crate::budget::Budget;
-use crate::door::Door;
+use crate::door::{Door, PeerGate};
 use crate::limits::{Limits, Register};
 use base::World;
 use controller::config::BrokerConfig;
 use ensemble::Ensemble;
 use parking_lot::RwLock;
+use peers::Peers;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use tokio::sync::watch;
@@ -40,6 +41,8 @@ pub(crate) struct Entrance {
     pub(crate) world: World,
     /// Who answers the other nodes.
     pub(crate) ensemble: Ensemble,
+    /// How other nodes are asked; none in a cluster of one.
+    pub(crate) peers: Option<Peers>,
     pub(crate) budget: Arc<Budget>,
     pub(crate) counters: Counters,
     pub(crate) register: Arc<Register>,
@@ -51,12 +54,14 @@ pub(crate) struct Entrance {
 }
 
 impl Entrance {
-    pub(crate) async fn new(world: World, config: &BrokerConfig, ensemble: Ensemble) -> Entrance {
+    pub(crate) async fn new(config: &BrokerConfig, gate: PeerGate) -> Entrance {
+        let PeerGate { world, ensemble, peers } = gate;
         let network = &config.network;
         let request_bytes_max = usize::try_from(network.socket_request_max_bytes).unwrap_or(0);
         Entrance {
             world,
             ensemble,
+            peers,
             budget: Arc::new(Budget::new(network.queued_max_request_bytes, request_bytes_max)),
             counters: Counters::default(),
             register: Arc::default(),

@@ -4,8 +4,9 @@
 use crate::api::{self, Answer, Call, Inbound};
 use crate::budget::RequestShare;
 use crate::door::Door;
+use crate::entrance::Entrance;
+use crate::quorum;
 use bytes::Bytes;
-use ensemble::Ensemble;
 use kafka_wire::EncodeError;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -64,11 +65,11 @@ pub(crate) async fn with_client(
 
 /// Answers a request to the ensemble. The share of the memory is given back as soon as there is a response.
 pub(crate) async fn with_ensemble(
-    ensemble: Ensemble,
+    entrance: Arc<Entrance>,
     Inbound { header, request }: Inbound,
     share: Option<RequestShare>,
 ) -> Result<Vec<Bytes>, EncodeError> {
-    let response = ensemble.serve_peer(request, header.version).await;
+    let response = quorum::answer(&entrance.ensemble, entrance.peers.as_ref(), &header, request).await;
     drop(share);
     response.to_frame(header.version, header.correlation_id)
 }

@@ -64,8 +64,7 @@ impl InProcessConnection {
     async fn answer(&self, inbound: Inbound, is_for_ensemble: bool) -> Outcome {
         let api = inbound.header.api;
         let answered = if is_for_ensemble {
-            let ensemble = self.entrance.ensemble.clone();
-            exchange::with_ensemble(ensemble, inbound, None).await.map(Outcome::Respond)
+            exchange::with_ensemble(self.entrance.clone(), inbound, None).await.map(Outcome::Respond)
         } else {
             let door = self.entrance.served().await;
             exchange::with_client(&door, &self.peer, inbound).await

@@ -72,7 +72,7 @@ impl Node {
         let kafka_addresses = addresses(&kafka_ports)?;
         let running = RunningEnsemble::start(world.clone(), config.ensemble(folders.znodes_directory_id), None)?;
         let ensemble = running.ensemble().clone();
-        let gate = kafka::PeerGate { world: world.clone(), ensemble: ensemble.clone() };
+        let gate = kafka::PeerGate { world: world.clone(), ensemble: ensemble.clone(), peers: None };
         let kafka_door = kafka::open(kafka_ports, &config.broker, gate).await;
         ensemble.serving().await.map_err(StartError::Failed)?;
         let (controller, controller_task) =

@@ -1,5 +1,5 @@
 //! DescribeTopicPartitions: topics with their partitions, page by page (KIP-966).
-use super::metadata::{leaders, offline};
+use super::metadata::{NO_LEADER, leader_error, leaders, offline};
 use super::{Call, operations};
 use crate::errors::code;
 use controller::admin::validate_topic_name;
@@ -80,16 +80,17 @@ impl Page<'_> {
         let partitions: Vec<_> = all
             .take(self.left)
             .map(|(partition_index, partition, (leader_id, leader_epoch))| {
+                let error_code = leader_error(self.call, self.view, leader_id);
                 DescribeTopicPartitionsResponsePartition {
-                    error_code: super::metadata::leader_error(self.call, self.view, leader_id),
+                    error_code,
                     partition_index,
-                    leader_id,
+                    leader_id: if error_code.is_error() { NO_LEADER } else { leader_id },
                     leader_epoch,
                     replica_nodes: partition.replicas.clone(),
                     isr_nodes: partition.isr.clone(),
                     eligible_leader_replicas: Some(Vec::new()),
                     last_known_elr: Some(Vec::new()),
-                    offline_replicas: offline(self.view, partition),
+                    offline_replicas: offline(self.call, self.view, partition),
                 }
             })
             .collect();

@@ -6,7 +6,7 @@ use kafka_wire::messages::fetch::{
     AbortedTransaction, EpochEndOffset, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint, PartitionData,
 };
 use kafka_wire::messages::{FetchRequest, FetchResponse};
-use kafka_wire::{ApiKey, Records};
+use kafka_wire::{ApiKey, ErrorCode, Records};
 
 /// The first version that knows zstd.
 const ZSTD_SINCE: i16 = 10;
@@ -22,8 +22,17 @@ const LEADER_SINCE: i16 = 16;
 const READ_COMMITTED: i8 = 1;
 
 pub(super) async fn handle(call: &Call<'_>, request: FetchRequest) -> FetchResponse {
+    if is_of_another_cluster(call, &request) {
+        return FetchResponse { error_code: ErrorCode::INCONSISTENT_CLUSTER_ID, ..Default::default() };
+    }
     let reply = call.door.node.broker.fetch(to_domain(call, request)).await;
     to_wire(call, reply)
+}
+
+/// Whether a replica says that it belongs to another cluster than this broker.
+fn is_of_another_cluster(call: &Call<'_>, request: &FetchRequest) -> bool {
+    let named = request.cluster_id.as_deref().filter(|_| replica(call.version, request).is_some());
+    named.is_some_and(|named| *named != *call.view().cluster_id)
 }
 
 fn to_domain(call: &Call<'_>, request: FetchRequest) -> broker::FetchRequest {

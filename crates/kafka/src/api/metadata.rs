@@ -22,6 +22,8 @@ use std::sync::Arc;
 const BY_ID_SINCE: i16 = 12;
 /// The first version that knows LISTENER_NOT_FOUND.
 const LISTENER_NOT_FOUND_SINCE: i16 = 6;
+/// The leader of a partition that has none, or none that clients can reach.
+pub(super) const NO_LEADER: i32 = -1;
 /// How long a creation may keep the client waiting.
 const CREATION_TIMEOUT_MS: u64 = 5_000;
 
@@ -165,14 +167,17 @@ fn describe(call: &Call<'_>, view: &ClusterView, topic: &TopicView) -> MetadataR
         topic_id: topic.id,
         is_internal: topic.is_internal(),
         partitions: leaders(call, topic)
-            .map(|(partition_index, partition, leader)| MetadataResponsePartition {
-                error_code: leader_error(call, view, leader.0),
-                partition_index,
-                leader_id: leader.0,
-                leader_epoch: leader.1,
-                replica_nodes: partition.replicas.clone(),
-                isr_nodes: partition.isr.clone(),
-                offline_replicas: offline(view, partition),
+            .map(|(partition_index, partition, leader)| {
+                let error_code = leader_error(call, view, leader.0);
+                MetadataResponsePartition {
+                    error_code,
+                    partition_index,
+                    leader_id: if error_code.is_error() { NO_LEADER } else { leader.0 },
+                    leader_epoch: leader.1,
+                    replica_nodes: partition.replicas.clone(),
+                    isr_nodes: partition.isr.clone(),
+                    offline_replicas: offline(call, view, partition),
+                }
             })
             .collect(),
         ..Default::default()
@@ -203,7 +208,9 @@ pub(super) fn leader_error(call: &Call<'_>, view: &ClusterView, leader: i32) -> 
     }
 }
 
-/// The replicas on brokers that are not alive.
-pub(super) fn offline(view: &ClusterView, partition: &PartitionView) -> Vec<i32> {
-    partition.replicas.iter().filter(|id| !view.brokers.contains_key(id)).copied().collect()
+/// The replicas that clients can't reach: their brokers are not alive or don't have the listener.
+pub(super) fn offline(call: &Call<'_>, view: &ClusterView, partition: &PartitionView) -> Vec<i32> {
+    let is_reached =
+        |id: &i32| view.brokers.get(id).is_some_and(|broker| broker.endpoint(&call.peer.listener).is_some());
+    partition.replicas.iter().filter(|id| !is_reached(id)).copied().collect()
 }

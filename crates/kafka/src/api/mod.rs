@@ -4,8 +4,10 @@
 //! Invariants: what is not in the list of [`served!`] is neither advertised nor answered; an unknown API or version closes the connection
 //! (reference 2.3), but for ApiVersions, whose answer tells the client which versions there are (reference 2.1).
 mod alter_configs;
+mod alter_partition_reassignments;
 mod api_versions;
 mod config_resources;
+mod controlled_shutdown;
 mod create_partitions;
 mod create_topics;
 mod delete_groups;
@@ -16,6 +18,7 @@ mod describe_configs;
 mod describe_groups;
 mod describe_log_dirs;
 mod describe_topic_partitions;
+mod elect_leaders;
 mod fetch;
 mod find_coordinator;
 mod heartbeat;
@@ -26,6 +29,7 @@ mod leave_group;
 mod list_config_resources;
 mod list_groups;
 mod list_offsets;
+mod list_partition_reassignments;
 mod metadata;
 mod nodes;
 mod offset_commit;
@@ -181,13 +185,14 @@ macro_rules! served {
 }
 
 /// Those of the list that only nodes use; clients are not told of them.
-const INTERNAL: &[ApiKey] = &[];
+const INTERNAL: &[ApiKey] = &[ApiKey::ControlledShutdown];
 
 served! {
     Produce => produce, answers;
     Fetch => fetch;
     ListOffsets => list_offsets;
     Metadata => metadata;
+    ControlledShutdown => controlled_shutdown;
     OffsetCommit => offset_commit;
     OffsetFetch => offset_fetch;
     FindCoordinator => find_coordinator;
@@ -208,7 +213,10 @@ served! {
     DescribeLogDirs => describe_log_dirs;
     CreatePartitions => create_partitions;
     DeleteGroups => delete_groups;
+    ElectLeaders => elect_leaders;
     IncrementalAlterConfigs => incremental_alter_configs;
+    AlterPartitionReassignments => alter_partition_reassignments;
+    ListPartitionReassignments => list_partition_reassignments;
     OffsetDelete => offset_delete;
     DescribeCluster => describe_cluster;
     ListConfigResources => list_config_resources;

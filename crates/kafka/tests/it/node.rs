@@ -47,7 +47,8 @@ impl Node {
         let address = listeners[0].local_addr().expect("an address");
         let options = EnsembleConfig::new(folder.path().to_owned(), config.node_id, uuid::Uuid::from_u128(9));
         let ensemble = RunningEnsemble::start(world.clone(), options, None).expect("the znode log opens");
-        let gate = kafka::PeerGate { world: world.clone(), ensemble: ensemble.ensemble().clone() };
+        let gate =
+            kafka::PeerGate { world: world.clone(), ensemble: ensemble.ensemble().clone(), peers: None };
         let door = kafka::open(listeners, &config, gate).await;
         ensemble.ensemble().serving().await.expect("the znode log serves");
         let (controller, task) = start_controller(&world, &config, address, &ensemble);

@@ -2,8 +2,12 @@
 //!
 //! They are served before the node is, and several of one connection at a time, answered in order: a write that is forwarded takes a
 //! flush of the log, and the next one is not to wait for that before it is even looked at.
+mod tools;
+
+use ensemble::Ensemble;
 use kafka_wire::messages::FetchRequest;
-use kafka_wire::{ApiKey, Request, Uuid};
+use kafka_wire::{ApiKey, Request, RequestHeader, Response, Uuid};
+use peers::Peers;
 
 /// The APIs that the ensemble answers, whoever asks. Fetch is the only one that it shares.
 pub(crate) const APIS: &[ApiKey] = &[
@@ -30,6 +34,19 @@ pub(crate) fn answers(request: &Request, version: i16) -> bool {
     match request {
         Request::Fetch(request) => version >= QUORUM_FETCH_SINCE && is_of_quorum(request),
         other => APIS.contains(&other.api()),
+    }
+}
+
+/// Answers a request for which [`answers`] holds.
+pub(crate) async fn answer(
+    ensemble: &Ensemble,
+    peers: Option<&Peers>,
+    header: &RequestHeader,
+    request: Request,
+) -> Response {
+    match CLIENT_APIS.contains(&header.api) {
+        true => tools::answer(ensemble, peers, header, request).await,
+        false => ensemble.serve_peer(request, header.version).await,
     }
 }
 
