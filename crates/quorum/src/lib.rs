@@ -33,6 +33,15 @@
 //! *observer*) is only ever Unattached, when it asks every peer in turn who leads, or Follower. A voter whose log lost
 //! flushed entries ([`Start::damaged`]) behaves like an observer until it has them again.
 //!
+//! # One node id, one replica
+//!
+//! A leader answers a fetch with `DuplicateVoter` while another replica with the same node id and another directory is
+//! alive, or may be: one that fetched within the fetch timeout, or a voter for so long after the election. The voter
+//! in the incarnation that the others know is never turned away. A follower says the same of the node that it follows. A node
+//! that lost its disk therefore waits for one fetch timeout, until its former incarnation is forgotten, and joins; a
+//! replica that is still told so after three of them ends with [`Fatal::NodeIdTaken`]. No voter is removed, by whomever,
+//! while it and such a namesake are both heard from.
+//!
 //! # What the shell promises
 //!
 //! 1. The actions of a step are carried out in order, each finished as [`Action`] says before the next one starts, and
