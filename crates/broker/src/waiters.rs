@@ -5,7 +5,7 @@
 //! there again before it does. Nothing polls. Invariant: news after a [`Mark`] was taken is never lost, because registering
 //! with an old mark wakes at once.
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::Notify;
@@ -29,7 +29,8 @@ struct Inner {
     version: u64,
     /// Counts the bytes that have become visible.
     bytes: u64,
-    waiting: HashMap<u64, Waiting>,
+    /// By the waiter's number, so that those who came first are woken first.
+    waiting: BTreeMap<u64, Waiting>,
 }
 
 #[derive(Debug)]

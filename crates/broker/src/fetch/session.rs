@@ -329,7 +329,7 @@ impl Slots {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::requests::Isolation;
+    use crate::requests::{Isolation, Replica};
     use bytes::Bytes;
     use kafka_wire::Records;
 
@@ -478,5 +478,33 @@ mod tests {
         assert_eq!(run(&sessions, request(id, 1, &[]), 0, failed), Ok((id, vec![0])));
         assert_eq!(run(&sessions, request(id, 2, &[]), 0, |p| fetched(p, 5, "")), Ok((id, vec![0])));
         assert_eq!(run(&sessions, request(id, 3, &[]), 0, |p| fetched(p, 5, "")), Ok((id, vec![])));
+    }
+
+    #[test]
+    fn a_replicas_session_takes_the_place_of_a_consumers_but_not_the_other_way_round() {
+        let sessions = FetchSessions::new(1);
+        let answer = |p| fetched(p, 5, "");
+        let (consumer, _) = run(&sessions, request(0, 0, &[0, 1]), 0, answer).expect("new");
+        assert_ne!(consumer, 0);
+        let mut replicates = request(0, 0, &[0]);
+        replicates.replica = Some(Replica { id: 1, epoch: 1 });
+        let (replica, _) = run(&sessions, replicates, 1, answer).expect("new");
+        assert_ne!(replica, 0);
+        let (later, _) = run(&sessions, request(0, 0, &[0, 1]), 100_000, answer).expect("without a session");
+        assert_eq!(later, 0);
+    }
+
+    #[tokio::test]
+    async fn the_next_request_ends_the_wait_of_the_one_before() {
+        let sessions = FetchSessions::new(1);
+        let (id, _) = run(&sessions, request(0, 0, &[0]), 0, |p| fetched(p, 5, "")).expect("new");
+        let (first, _) = sessions.open(&mut request(id, 1, &[]), 0).expect("in turn");
+        let waiting = tokio::spawn(first.superseded());
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        let (second, wanted) = sessions.open(&mut request(id, 2, &[1]), 0).expect("in turn");
+        waiting.await.expect("it ends");
+        assert_eq!(wanted.len(), 2);
+        drop(second);
     }
 }

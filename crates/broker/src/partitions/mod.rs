@@ -156,16 +156,22 @@ impl Partitions {
         }
     }
 
-    /// Everything that is open.
+    /// Everything that is open, in an order that no hash decides.
     fn replicas(&self) -> Vec<Arc<Replica>> {
         let topics = self.topics.read();
         let hosted = topics.values().flat_map(|topic| topic.partitions.values());
-        hosted
+        let mut replicas: Vec<Arc<Replica>> = hosted
             .filter_map(|hosted| match hosted {
                 Hosted::Online(replica) => Some(replica.clone()),
                 Hosted::Offline => None,
             })
-            .collect()
+            .collect();
+        drop(topics);
+        replicas.sort_unstable_by(|left, right| {
+            let (left, right) = (&left.partition, &right.partition);
+            (left.topic(), left.index()).cmp(&(right.topic(), right.index()))
+        });
+        replicas
     }
 
     /// How many partitions this node has open, and how many are offline.
