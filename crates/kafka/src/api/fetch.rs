@@ -89,8 +89,10 @@ fn to_wire(call: &Call<'_>, reply: FetchReply) -> FetchResponse {
     let view = call.view();
     let mut leaders: Vec<i32> = Vec::new();
     let items = reply.partitions.into_iter().map(|mut partition| {
-        if call.version < LEADER_SINCE {
-            partition.current_leader = None;
+        let known = partition.current_leader.take();
+        if call.version >= LEADER_SINCE {
+            let (topic, index) = (&partition.topic, partition.partition);
+            partition.current_leader = nodes::leader(&view, partition.error, known, topic, index);
         }
         if let Some((leader, _)) = partition.current_leader
             && !leaders.contains(&leader)

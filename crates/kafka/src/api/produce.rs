@@ -85,9 +85,12 @@ fn to_wire(call: &Call<'_>, request: ProduceRequest, results: Vec<ProducedPartit
     let mut leaders = Vec::new();
     let mut responses = Vec::with_capacity(request.topic_data.len());
     for topic in request.topic_data {
+        let key = topics::key(&view, call.version >= BY_ID_SINCE, &topic.name, topic.topic_id);
         let partitions = topic.partition_data.iter().zip(&mut results);
         let partition_responses = partitions
-            .map(|(partition, result)| {
+            .map(|(partition, mut result)| {
+                let known = result.current_leader;
+                result.current_leader = nodes::leader(&view, result.error, known, &key, partition.index);
                 if let Some((leader, _)) = result.current_leader
                     && !leaders.contains(&leader)
                 {

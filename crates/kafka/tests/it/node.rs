@@ -4,12 +4,14 @@ use base::World;
 use broker::{Broker, BrokerOptions};
 use controller::config::BrokerConfig;
 use controller::{Connector, Controller, ControllerOptions};
-use ensemble::{Coordinator, EmbeddedClient, EnsembleConfig, RunningEnsemble, ZnodeTopic};
-use kafka::RunningDoor;
+use ensemble::{ConfiguredVoter, Coordinator, EmbeddedClient, EnsembleConfig, RunningEnsemble, ZnodeTopic};
+use kafka::{BoundListener, OpenDoor, RunningDoor};
 use log::{LogDir, TailBudget};
+use peers::{Peers, Tcp, TcpOptions};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tempfile::TempDir;
+use tokio::runtime::Handle;
 
 /// Settings that keep tests quick.
 const QUICK: &[(&str, &str)] = &[
@@ -20,36 +22,74 @@ const QUICK: &[(&str, &str)] = &[
     ("num.partitions", "1"),
 ];
 
+/// A node that answers other nodes and no clients.
+pub(crate) struct Opened {
+    pub(crate) address: SocketAddr,
+    pub(crate) door: OpenDoor,
+    config: BrokerConfig,
+    world: World,
+    peers: Peers,
+    ensemble: RunningEnsemble,
+    folder: TempDir,
+}
+
 pub(crate) struct Node {
+    pub(crate) id: i32,
     pub(crate) address: SocketAddr,
     pub(crate) controller: Controller,
     pub(crate) broker: Arc<Broker>,
     /// A client of the tree in the same process.
     pub(crate) tree: EmbeddedClient,
-    door: RunningDoor,
+    pub(crate) door: RunningDoor,
     task: tokio::task::JoinHandle<()>,
     ensemble: RunningEnsemble,
     _folder: TempDir,
 }
 
-impl Node {
-    pub(crate) async fn start() -> Node {
-        Node::with(&[]).await
+/// The settings of a node and its open ports.
+pub(crate) async fn bind(settings: &[(&str, &str)]) -> (BrokerConfig, Vec<BoundListener>) {
+    let (config, _) = BrokerConfig::from_file(QUICK.iter().chain(settings).copied()).expect("good settings");
+    let listeners = kafka::bind(&config).await.expect("a free port");
+    (config, listeners)
+}
+
+impl Opened {
+    /// A node that is alone.
+    pub(crate) async fn alone(settings: &[(&str, &str)]) -> Opened {
+        let (config, listeners) = bind(settings).await;
+        Opened::one_of(config, listeners, Vec::new()).await
     }
 
-    /// A node with more settings.
-    pub(crate) async fn with(settings: &[(&str, &str)]) -> Node {
+    /// A node whose ensemble begins with these voters.
+    pub(crate) async fn one_of(
+        config: BrokerConfig,
+        listeners: Vec<BoundListener>,
+        voters: Vec<ConfiguredVoter>,
+    ) -> Opened {
         let world = World::system();
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let (config, _) =
-            BrokerConfig::from_file(QUICK.iter().chain(settings).copied()).expect("good settings");
-        let listeners = kafka::bind(&config).await.expect("a free port");
         let address = listeners[0].local_addr().expect("an address");
-        let options = EnsembleConfig::new(folder.path().to_owned(), config.node_id, uuid::Uuid::from_u128(9));
-        let ensemble = RunningEnsemble::start(world.clone(), options, None).expect("the znode log opens");
-        let gate =
-            kafka::PeerGate { world: world.clone(), ensemble: ensemble.ensemble().clone(), peers: None };
+        let id = config.node_id;
+        let peers: Peers = Arc::new(Tcp::new(TcpOptions::new(id, Handle::current())));
+        let directory_id = uuid::Uuid::from_u128(9 + id.unsigned_abs() as u128);
+        let mut options = EnsembleConfig::new(folder.path().to_owned(), id, directory_id);
+        options.cluster.advertised =
+            voters.iter().find(|voter| voter.id == id).map(|voter| voter.address.clone());
+        options.cluster.voters = voters;
+        let reached = options.cluster.advertised.is_some().then(|| peers.clone());
+        let ensemble = RunningEnsemble::start(world.clone(), options, reached).expect("the znode log opens");
+        let gate = kafka::PeerGate {
+            world: world.clone(),
+            ensemble: ensemble.ensemble().clone(),
+            peers: Some(peers.clone()),
+        };
         let door = kafka::open(listeners, &config, gate).await;
+        Opened { address, door, config, world, peers, ensemble, folder }
+    }
+
+    /// Starts the rest and serves clients.
+    pub(crate) async fn serve(self) -> Node {
+        let Opened { address, door, config, world, peers, ensemble, folder } = self;
         ensemble.ensemble().serving().await.expect("the znode log serves");
         let (controller, task) = start_controller(&world, &config, address, &ensemble);
         controller.ready().await;
@@ -63,14 +103,34 @@ impl Node {
             znodes: Some(Arc::new(ZnodeTopic::new(ensemble.ensemble()))),
             internal_topics: Arc::new(controller.clone()),
             producer_ids: Arc::new(controller.clone()),
-            peers: None,
+            peers: Some(peers.clone()),
             in_sync_replicas: Some(Arc::new(controller.clone())),
         });
         let broker = broker.await.expect("the broker starts");
         let tree = EmbeddedClient::connect(ensemble.ensemble(), 30_000).await.expect("a session");
         let node = kafka::Node { world, controller: controller.clone(), broker: broker.clone() };
-        let door = door.serve(node);
-        Node { address, controller, broker, tree, door, task, ensemble, _folder: folder }
+        let (id, door) = (config.node_id, door.serve(node));
+        Node { id, address, controller, broker, tree, door, task, ensemble, _folder: folder }
+    }
+
+    pub(crate) async fn client(&self) -> Client {
+        Client::connect(self.address).await
+    }
+
+    pub(crate) async fn stop(self) {
+        assert_eq!(self.door.stop().await, 0, "connections were left behind");
+        self.ensemble.stop().await.expect("the znode log closes");
+    }
+}
+
+impl Node {
+    pub(crate) async fn start() -> Node {
+        Node::with(&[]).await
+    }
+
+    /// A node with more settings.
+    pub(crate) async fn with(settings: &[(&str, &str)]) -> Node {
+        Opened::alone(settings).await.serve().await
     }
 
     pub(crate) async fn client(&self) -> Client {
@@ -81,11 +141,14 @@ impl Node {
         self.door.stats()
     }
 
+    /// Stops the node as a process does it.
     pub(crate) async fn stop(self) {
-        assert_eq!(self.door.stop().await, 0, "connections were left behind");
+        self.door.dismiss_clients();
         self.broker.shutdown().await;
+        self.controller.stop().await;
         self.task.abort();
         self.ensemble.stop().await.expect("the znode log closes");
+        assert_eq!(self.door.stop().await, 0, "connections were left behind");
     }
 }
 
