@@ -16,7 +16,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let path = PathBuf::from(std::env::args().nth(1).ok_or("usage: sample_folder DIR")?);
     let world = World::system();
     let dir = LogDir::open(world.clone(), &path)?;
-    dir.identify(0, "4L6g3nShT-eMCtK--X86sw")?;
+    dir.identify(0, Some("4L6g3nShT-eMCtK--X86sw"))?;
     let partition = TopicPartition::new("sample", 0);
     let log = Log::open(LogOptions {
         world: world.clone(),

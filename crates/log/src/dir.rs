@@ -133,9 +133,9 @@ impl LogDir {
         meta.write(&*self.world.disk, &self.path)
     }
 
-    /// Makes sure that the folder belongs to this node and cluster, writing `meta.properties` into a new one. Returns the
-    /// folder's identity, with a directory id.
-    pub fn identify(&self, node_id: i32, cluster_id: &str) -> Result<MetaProperties, LogDirError> {
+    /// Makes sure that the folder belongs to this node and cluster, writing `meta.properties` into a new one. A node that doesn't
+    /// know its cluster yet gives none. Returns the folder's identity, with a directory id.
+    pub fn identify(&self, node_id: i32, cluster_id: Option<&str>) -> Result<MetaProperties, LogDirError> {
         let found = self.meta()?.unwrap_or_default();
         let mut meta = found.clone();
         let mismatch =
@@ -143,13 +143,15 @@ impl LogDir {
         if let Some(id) = found.node_id.filter(|id| *id != node_id) {
             return Err(mismatch(format!("it belongs to node {id}, this is node {node_id}")));
         }
-        if let Some(id) = found.cluster_id.as_deref().filter(|id| *id != cluster_id) {
+        if let (Some(id), Some(cluster_id)) = (found.cluster_id.as_deref(), cluster_id)
+            && id != cluster_id
+        {
             return Err(mismatch(format!(
                 "it belongs to cluster {id}, this node is of cluster {cluster_id}"
             )));
         }
         meta.node_id = Some(node_id);
-        meta.cluster_id = Some(cluster_id.to_owned());
+        meta.cluster_id = cluster_id.map(str::to_owned).or(meta.cluster_id);
         let random = || uuid::Builder::from_random_bytes(self.world.random.bytes16()).into_uuid();
         meta.directory_id.get_or_insert_with(random);
         if meta != found {

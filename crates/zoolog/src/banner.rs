@@ -1,7 +1,7 @@
 //! What the node prints on the standard output once it serves, for people and for scripts that wait for it.
 //!
-//! Invariant: the lines `zookeeper listening on`, `kafka listening on`, `data in` and the last line `ready` keep their form; a
-//! script may rely on them. Everything else goes to the standard error.
+//! Invariant: the lines `zookeeper listening on`, `kafka listening on`, `nodes listening on`, `data in` and the last line `ready` keep
+//! their form; a script may rely on them. Everything else goes to the standard error.
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -13,6 +13,8 @@ pub(crate) struct Places {
     pub(crate) zookeeper: SocketAddr,
     /// The addresses for Kafka clients, one for each listener.
     pub(crate) kafka: Vec<SocketAddr>,
+    /// The addresses that only other nodes use.
+    pub(crate) peers: Vec<SocketAddr>,
     /// The data folders.
     pub(crate) data: Vec<PathBuf>,
 }
@@ -27,6 +29,9 @@ fn text(places: &Places) -> String {
     let mut text = format!("zookeeper listening on {}\n", places.zookeeper);
     for address in &places.kafka {
         text += &format!("kafka listening on {address}\n");
+    }
+    for address in &places.peers {
+        text += &format!("nodes listening on {address}\n");
     }
     let data: Vec<String> = places.data.iter().map(|dir| dir.display().to_string()).collect();
     text += &format!("data in {}\n", data.join(", "));
@@ -60,14 +65,16 @@ mod tests {
         let places = Places {
             zookeeper: "[::]:2181".parse().expect("an address"),
             kafka: vec!["127.0.0.1:9092".parse().expect("an address")],
+            peers: vec!["127.0.0.1:2888".parse().expect("an address")],
             data: vec![PathBuf::from("/a"), PathBuf::from("/b")],
         };
         let text = text(&places);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], "zookeeper listening on [::]:2181");
         assert_eq!(lines[1], "kafka listening on 127.0.0.1:9092");
-        assert_eq!(lines[2], "data in /a, /b");
-        assert!(lines[3].contains("-server localhost:2181 ") && lines[5].contains(" 127.0.0.1:9092 "));
-        assert_eq!(lines[6..], ["ready"]);
+        assert_eq!(lines[2], "nodes listening on 127.0.0.1:2888");
+        assert_eq!(lines[3], "data in /a, /b");
+        assert!(lines[4].contains("-server localhost:2181 ") && lines[6].contains(" 127.0.0.1:9092 "));
+        assert_eq!(lines[7..], ["ready"]);
     }
 }

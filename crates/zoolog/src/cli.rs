@@ -1,7 +1,9 @@
 //! The command line: what can be asked for, and the texts of `--help`.
 //!
 //! Invariant: nothing here reads a file or knows a key; a wrong use ends with exit code 2 before anything is touched.
+use crate::config::parse_address;
 use clap::{Args, Parser, Subcommand};
+use peers::Address;
 use std::path::PathBuf;
 
 const ABOUT: &str = "A ZooKeeper server and a Kafka broker in one process, each built on the other";
@@ -34,10 +36,30 @@ Keys that decide where things are:
                                   it is this node's number, as node.id and broker.id are
   dataLogDir                      the folder of the znode log, if it should be apart from dataDir
 
+Several nodes make a cluster, in any of three ways; `node.id` or the file myid says which of them a node is:
+  server.N=host:port:port         the voters, as in every zoo.cfg; the nodes reach each other at the first port, which can be that
+                                  of a Kafka listener, or else gets one of its own; the second one is not used
+  controller.quorum.voters        the same in Kafka's words: 1@host:port,2@host:port,3@host:port
+  --join                          a node of a cluster that runs already; this one follows it without a vote, until
+                                  kafka-metadata-quorum.sh add-controller gives it one
+Nothing has to be formatted: voters that start with empty folders agree on a new cluster.
+
 Exit codes: 0 after a clean stop (SIGTERM, SIGINT), 1 if the node could not start or had to stop, 2 for a wrong command line.
 
-Example:
-  zoolog serve zoo.cfg server.properties --override log.dirs=/var/lib/zoolog --override num.partitions=3";
+Examples:
+  zoolog serve zoo.cfg server.properties --override log.dirs=/var/lib/zoolog --override num.partitions=3
+  zoolog serve --join kafka1:9092,kafka2:9092 --override node.id=4";
+
+const DEV_HELP: &str = "\
+Starts a cluster of several nodes on this machine, for trying it out.
+
+Each node is a process of its own with its own folder and its own ports, which count up from those given. Its configuration is
+a file beside its folder, so that one node can be stopped and started again by itself. Ctrl-C stops all.";
+
+/// The most nodes that `dev` starts.
+const NODES_MAX: i64 = 9;
+/// The highest port that leaves room for those of the other nodes.
+const FIRST_PORT_MAX: i64 = 65_535 - NODES_MAX;
 
 /// What the user asked for.
 #[derive(Debug, Parser)]
@@ -57,6 +79,18 @@ enum Command {
     /// Starts a node
     #[command(long_about = SERVE_HELP, after_help = SERVE_AFTER_HELP)]
     Serve(Serve),
+    /// Starts a cluster of several nodes on this machine, for trying it out
+    #[command(long_about = DEV_HELP)]
+    Dev(Dev),
+}
+
+/// What to do.
+#[derive(Clone, Debug)]
+pub(crate) enum Task {
+    /// Be a node.
+    Serve(Serve),
+    /// Start nodes.
+    Dev(Dev),
 }
 
 /// The arguments of `serve`.
@@ -69,16 +103,50 @@ pub(crate) struct Serve {
     /// Sets one key, whatever the files say
     #[arg(long = "override", value_name = "KEY=VALUE", value_parser = parse_override)]
     pub(crate) overrides: Vec<(String, String)>,
+
+    /// Nodes of a cluster that this one joins, without a vote at first
+    #[arg(long, value_name = "HOST:PORT", value_delimiter = ',', value_parser = parse_node)]
+    pub(crate) join: Vec<Address>,
+}
+
+/// The arguments of `dev`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Dev {
+    /// How many nodes there are
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=NODES_MAX))]
+    pub(crate) nodes: u8,
+
+    /// The folder that holds the folders of the nodes
+    #[arg(long, value_name = "FOLDER", default_value = "zoolog-data")]
+    pub(crate) dir: PathBuf,
+
+    /// Where ZooKeeper clients find the first node; the others follow
+    #[arg(long, value_name = "PORT", default_value_t = 2181, value_parser = clap::value_parser!(u16).range(1..=FIRST_PORT_MAX))]
+    pub(crate) zookeeper_port: u16,
+
+    /// Where Kafka clients find the first node; the others follow
+    #[arg(long, value_name = "PORT", default_value_t = 9092, value_parser = clap::value_parser!(u16).range(1..=FIRST_PORT_MAX))]
+    pub(crate) kafka_port: u16,
+
+    /// Sets one key of every node
+    #[arg(long = "override", value_name = "KEY=VALUE", value_parser = parse_override)]
+    pub(crate) overrides: Vec<(String, String)>,
 }
 
 impl Cli {
-    /// The arguments of `serve`, those of a node with defaults if no command was given.
-    pub(crate) fn serve(self) -> Serve {
+    /// What to do; without a command be a node with defaults.
+    pub(crate) fn task(self) -> Task {
         match self.command {
-            Some(Command::Serve(serve)) => serve,
-            None => Serve::default(),
+            Some(Command::Serve(serve)) => Task::Serve(serve),
+            Some(Command::Dev(dev)) => Task::Dev(dev),
+            None => Task::Serve(Serve::default()),
         }
     }
+}
+
+fn parse_node(text: &str) -> Result<Address, String> {
+    parse_address(text)
+        .ok_or_else(|| "it should be in the form host:port, where that node has a Kafka listener".to_owned())
 }
 
 /// Splits at the first `=`. An empty value is kept: it takes a ZooKeeper key back to its default.
@@ -101,8 +169,26 @@ mod tests {
 
     #[test]
     fn no_command_is_a_node_with_defaults() {
-        let serve = Cli::parse_from(["zoolog"]).serve();
-        assert!(serve.files.is_empty() && serve.overrides.is_empty());
+        let Task::Serve(serve) = Cli::parse_from(["zoolog"]).task() else { panic!("it serves") };
+        assert!(serve.files.is_empty() && serve.overrides.is_empty() && serve.join.is_empty());
+    }
+
+    #[test]
+    fn nodes_to_join_are_a_list() {
+        let task = Cli::parse_from(["zoolog", "serve", "--join", "a:1,[::1]:2", "--join", "b:3"]).task();
+        let Task::Serve(serve) = task else { panic!("it serves") };
+        let joined: Vec<String> = serve.join.iter().map(ToString::to_string).collect();
+        assert_eq!(joined, ["a:1", "[::1]:2", "b:3"]);
+        assert!(Cli::try_parse_from(["zoolog", "serve", "--join", "a"]).is_err());
+    }
+
+    #[test]
+    fn a_cluster_for_trying_out_has_three_nodes() {
+        let Task::Dev(dev) = Cli::parse_from(["zoolog", "dev"]).task() else { panic!("it is dev") };
+        assert_eq!((dev.nodes, dev.zookeeper_port, dev.kafka_port), (3, 2181, 9092));
+        for wrong in [["--nodes", "0"], ["--nodes", "10"], ["--kafka-port", "65535"]] {
+            assert!(Cli::try_parse_from(["zoolog", "dev"].iter().chain(&wrong)).is_err(), "{wrong:?}");
+        }
     }
 
     #[test]

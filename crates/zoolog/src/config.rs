@@ -2,11 +2,19 @@
 //!
 //! Invariants: a [`NodeConfig`] is complete and consistent; every mistake is reported at once and says where it stands; a key that
 //! nobody knows is warned about once. Which world a file belongs to follows from its keys, never from its name or place.
+mod address;
+mod cluster;
+mod members;
 mod zoo;
+
+pub(crate) use address::{is_unspecified, parse as parse_address};
+pub(crate) use cluster::Cluster;
 
 use base::Disk;
 use base::properties::{FILE_BYTES_MAX, Properties};
+use cluster::Said;
 use controller::config::{BrokerConfig, ConfigWarning, broker_config_or_listener_override};
+use peers::Address;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -34,6 +42,8 @@ pub(crate) struct NodeConfig {
     pub(crate) zookeeper: ZooKeeperConfig,
     /// The broker and the door for Kafka clients.
     pub(crate) broker: BrokerConfig,
+    /// The other nodes.
+    pub(crate) cluster: Cluster,
     /// What the user should know, and where it stands.
     pub(crate) warnings: Vec<Remark>,
     zoo: ZooSettings,
@@ -55,6 +65,33 @@ impl NodeConfig {
             config.segment_bytes = self.broker.quorum.segment_bytes.unsigned_abs();
         }
         config
+    }
+
+    /// The node's place among others. `known` is the cluster that its folders belong to, `advertised` where the others reach it.
+    pub(crate) fn quorum(
+        &self,
+        known: Option<String>,
+        advertised: Option<Address>,
+    ) -> ensemble::ClusterConfig {
+        let quorum = &self.broker.quorum;
+        let ms = |ms: i32| u64::from(ms.unsigned_abs());
+        let mut voters = self.cluster.voters.clone();
+        let own = voters.iter_mut().find(|voter| voter.id == self.node_id);
+        if let (Some(own), Some(advertised)) = (own, &advertised) {
+            own.address = advertised.clone();
+        }
+        ensemble::ClusterConfig {
+            voters,
+            bootstrap: self.cluster.bootstrap.clone(),
+            advertised,
+            auto_join: self.cluster.auto_join,
+            cluster_id: known,
+            election_timeout_ms: ms(quorum.election_timeout_ms),
+            election_backoff_max_ms: ms(quorum.election_backoff_max_ms),
+            fetch_timeout_ms: ms(quorum.fetch_timeout_ms),
+            request_timeout_ms: ms(quorum.request_timeout_ms),
+            retry_backoff_ms: ms(quorum.retry_backoff_ms),
+        }
     }
 }
 
@@ -108,8 +145,9 @@ pub(crate) fn load(
     disk: &dyn Disk,
     files: &[PathBuf],
     overrides: &[(String, String)],
+    join: &[Address],
 ) -> Result<NodeConfig, Vec<Remark>> {
-    let mut loading = Loading::default();
+    let mut loading = Loading { join: join.to_vec(), ..Loading::default() };
     for file in files {
         loading.read_file(disk, file);
     }
@@ -123,6 +161,7 @@ pub(crate) fn load(
 #[derive(Default)]
 struct Loading {
     entries: Vec<Entry>,
+    join: Vec<Address>,
     warnings: Vec<Remark>,
     errors: Vec<Remark>,
 }
@@ -166,16 +205,19 @@ impl Loading {
         self.keep_last_of_each();
         let zoo = self.zookeeper();
         let mut pairs = self.kafka_pairs();
-        if let Some(id) = self.node_id(disk, &zoo) {
+        let id = self.node_id(disk, &zoo);
+        if let Some(id) = id {
             pairs.push(("node.id".to_owned(), id.to_string()));
         }
         let sets_folders = pairs.iter().any(|(key, _)| key == "log.dirs" || key == "log.dir");
         if let Some(dir) = zoo.data_dir.as_ref().filter(|_| !sets_folders) {
             pairs.push(("log.dirs".to_owned(), dir.display().to_string()));
         }
-        let broker = self.broker(pairs);
+        let zookeeper = zoo.door(id);
+        let broker = self.broker(pairs.clone());
         let Some(broker) = broker.filter(|_| self.errors.is_empty()) else { return Err(self.errors) };
-        self.check_single_node(&zoo, &broker);
+        let (broker, cluster) = self.cluster(&zoo, broker, pairs, id, zookeeper.client_port);
+        self.check_outside_zookeeper(&zoo, &broker, zookeeper.client_port);
         let znodes_dir = self.znodes_dir(&zoo, &broker);
         let log_dirs = self.log_dirs(&broker);
         if !(0..=NODE_ID_MAX).contains(&broker.node_id) {
@@ -191,9 +233,9 @@ impl Loading {
         if !self.errors.is_empty() {
             return Err(self.errors);
         }
-        let zookeeper = zoo.door();
         let warnings = self.warnings;
-        Ok(NodeConfig { node_id: broker.node_id, znodes_dir, log_dirs, zookeeper, broker, warnings, zoo })
+        let node_id = broker.node_id;
+        Ok(NodeConfig { node_id, znodes_dir, log_dirs, zookeeper, broker, cluster, warnings, zoo })
     }
 
     /// Drops settings that a later file or the command line makes again.
@@ -216,6 +258,10 @@ impl Loading {
                 Ok(Applied::Yes) => {}
                 Ok(Applied::NoEffect(reason)) => {
                     let text = format!("{} has no effect: {reason}", entry.key);
+                    self.warnings.push(Remark { origin: Some(entry.origin), text });
+                }
+                Ok(Applied::Partly(reason)) => {
+                    let text = format!("{}={}: {reason}", entry.key, entry.value);
                     self.warnings.push(Remark { origin: Some(entry.origin), text });
                 }
                 Err(allowed) => {
@@ -289,8 +335,8 @@ impl Loading {
                 Err(reason) => self.refuse(format!("{} {reason}", path.display())),
             }
         }
-        if let (1, Some(id)) = (zoo.members.len(), zoo.members.keys().next()) {
-            given.push((format!("the only server.{id}"), *id));
+        if let (true, 1, Some(id)) = (given.is_empty(), zoo.members.len(), zoo.members.keys().next()) {
+            return Some(*id);
         }
         let (_, id) = *given.first()?;
         if given.iter().any(|(_, other)| *other != id) {
@@ -303,32 +349,52 @@ impl Loading {
         Some(id)
     }
 
-    /// Refuses what needs other nodes.
-    fn check_single_node(&mut self, zoo: &ZooSettings, broker: &BrokerConfig) {
-        const SINGLE: &str =
-            "ensembles of several nodes are not available yet, and one node must not pretend to be one";
-        if zoo.members.len() > 1 {
-            let all: Vec<String> = zoo.members.keys().map(|id| format!("server.{id}")).collect();
-            self.refuse(format!(
-                "{} are configured, but {SINGLE}; keep the line of this node only",
-                all.join(", ")
-            ));
+    /// Works out who the others are. The broker's settings change if this node has to listen where its line says.
+    fn cluster(
+        &mut self,
+        zoo: &ZooSettings,
+        broker: BrokerConfig,
+        mut pairs: Vec<(String, String)>,
+        id: Option<i32>,
+        client_port: u16,
+    ) -> (BrokerConfig, Cluster) {
+        let said = Said { zoo, broker: &broker, id, join: &self.join, client_port };
+        let resolved = match said.resolve() {
+            Ok(resolved) => resolved,
+            Err(errors) => {
+                errors.into_iter().for_each(|error| self.refuse(error));
+                return (broker, Cluster::default());
+            }
+        };
+        let warnings = resolved.warnings.into_iter();
+        self.warnings.extend(warnings.map(|text| Remark { origin: None, text }));
+        if resolved.listener.is_empty() {
+            return (broker, resolved.cluster);
         }
-        let others: Vec<String> = broker
-            .quorum_voters
-            .iter()
-            .filter(|voter| voter.id != broker.node_id)
-            .map(|voter| format!("{}@{}:{}", voter.id, voter.host, voter.port))
-            .collect();
-        if !others.is_empty() {
-            self.refuse(format!("controller.quorum.voters names {}, but {SINGLE}", others.join(", ")));
+        pairs.extend(resolved.listener);
+        match BrokerConfig::from_file(pairs) {
+            // Its warnings are those of the first time.
+            Ok((broker, _)) => (broker, resolved.cluster),
+            Err(errors) => {
+                errors.into_iter().for_each(|error| self.refuse(error.to_string()));
+                (broker, resolved.cluster)
+            }
         }
+    }
+
+    /// Refuses to leave the metadata to a ZooKeeper that is not this cluster itself.
+    fn check_outside_zookeeper(&mut self, zoo: &ZooSettings, broker: &BrokerConfig, client_port: u16) {
         let outside =
             broker.zookeeper.connect.as_deref().map(str::trim).filter(|connect| !connect.is_empty());
-        if let Some(connect) = outside.filter(|connect| !names_own_door(connect, zoo.door().client_port)) {
+        let is_inside = |connect: &str| {
+            let mut servers = connect.split(',').map(str::trim);
+            servers
+                .all(|server| names_own_door(server, client_port) || names_member(server, zoo, client_port))
+        };
+        if let Some(connect) = outside.filter(|connect| !is_inside(connect)) {
             self.refuse(format!(
-                "zookeeper.connect is {connect}, but using a ZooKeeper outside of this node is not available yet; \
-                 remove it to keep the metadata in this node's own tree"
+                "zookeeper.connect is {connect}, but using a ZooKeeper outside of this cluster is not available yet; \
+                 remove it to keep the metadata in this cluster's own tree"
             ));
         }
     }
@@ -396,6 +462,16 @@ fn names_own_door(connect: &str, port: u16) -> bool {
     let Some((host, given)) = connect.rsplit_once(':') else { return false };
     let is_local = matches!(host, "localhost" | "127.0.0.1" | "[::1]" | "::1");
     is_local && given.parse() == Ok(port)
+}
+
+/// Whether a server of `zookeeper.connect` is a member of this ensemble.
+fn names_member(server: &str, zoo: &ZooSettings, client_port: u16) -> bool {
+    let is = |address: &Address| {
+        zoo.members.values().any(|member| {
+            member.address.host == address.host && member.client_port.unwrap_or(client_port) == address.port
+        })
+    };
+    parse_address(server).is_some_and(|address| is(&address))
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@
 //! with data that this node did not write is refused before anything in it is changed.
 use crate::config::{NodeConfig, absolute};
 use base::World;
-use controller::layout;
 use log::{LogDir, LogDirError, LogError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -50,8 +49,8 @@ impl From<LogDirError> for FolderError {
 
 /// The opened folders of a node.
 pub(crate) struct DataFolders {
-    /// The cluster that they belong to.
-    pub(crate) cluster_id: String,
+    /// The cluster that they belong to; `None` until a new node has learnt it.
+    pub(crate) cluster_id: Option<String>,
     /// The identity of the folder that holds the znode log.
     pub(crate) znodes_directory_id: Uuid,
     /// The folders of `log.dirs`.
@@ -71,25 +70,29 @@ impl DataFolders {
             None => open(&config.znodes_dir)?,
         };
         refuse_foreign_data(world, &znodes, &logs)?;
-        let mut folders =
-            DataFolders { cluster_id: String::new(), znodes_directory_id: Uuid::nil(), logs, znodes };
-        folders.identify(world, config.node_id)?;
+        let mut folders = DataFolders { cluster_id: None, znodes_directory_id: Uuid::nil(), logs, znodes };
+        let mut known = None;
+        for dir in folders.all() {
+            known = known.or(dir.meta()?.and_then(|meta| meta.cluster_id));
+        }
+        folders.identify(config.node_id, known)?;
         Ok(folders)
     }
 
-    /// Reads or makes the cluster's id and each folder's identity.
-    fn identify(&mut self, world: &World, node_id: i32) -> Result<(), FolderError> {
-        let mut known = None;
+    /// Notes in every folder that it belongs to this cluster.
+    pub(crate) fn belong_to(&mut self, node_id: i32, cluster_id: &str) -> Result<(), FolderError> {
+        self.identify(node_id, Some(cluster_id.to_owned()))
+    }
+
+    /// Reads or makes each folder's identity.
+    fn identify(&mut self, node_id: i32, cluster_id: Option<String>) -> Result<(), FolderError> {
         for dir in self.all() {
-            known = known.or(dir.meta()?.and_then(|meta| meta.cluster_id));
-        }
-        self.cluster_id = known.unwrap_or_else(|| new_cluster_id(world));
-        for dir in self.all() {
-            let meta = dir.identify(node_id, &self.cluster_id)?;
+            let meta = dir.identify(node_id, cluster_id.as_deref())?;
             if Arc::ptr_eq(&dir, &self.znodes) {
                 self.znodes_directory_id = meta.directory_id.unwrap_or_default();
             }
         }
+        self.cluster_id = cluster_id;
         Ok(())
     }
 
@@ -105,16 +108,6 @@ impl DataFolders {
     /// The paths from the root, for people.
     pub(crate) fn paths(&self) -> Vec<PathBuf> {
         self.all().iter().map(|dir| absolute(dir.path())).collect()
-    }
-}
-
-/// An id as Kafka makes it: 22 characters, none that a command line would take for an option.
-fn new_cluster_id(world: &World) -> String {
-    loop {
-        let id = layout::encode_id(uuid::Builder::from_random_bytes(world.random.bytes16()).into_uuid());
-        if !id.starts_with('-') {
-            return id;
-        }
     }
 }
 

@@ -35,6 +35,13 @@ pub(crate) fn canonical_host_name() -> io::Result<String> {
     Ok(canonical.unwrap_or_else(|| name.to_string_lossy().into_owned()))
 }
 
+/// Whether a name is this machine's own, in its short or its full form.
+pub(crate) fn is_own_name(name: &str) -> bool {
+    let short = host_name().ok().and_then(|own| own.into_string().ok());
+    let is_same = |own: &str| own.eq_ignore_ascii_case(name);
+    short.is_some_and(|own| is_same(&own)) || canonical_host_name().is_ok_and(|own| is_same(&own))
+}
+
 fn host_name() -> io::Result<CString> {
     let mut buffer = [0_u8; HOST_NAME_BYTES_MAX];
     // SAFETY: the buffer is writable for its whole length.
@@ -59,6 +66,20 @@ pub(crate) fn raise_open_files() -> io::Result<u64> {
         return Err(io::Error::last_os_error());
     }
     Ok(limit.rlim_cur)
+}
+
+/// Lets a process that is about to be started get SIGTERM when this one ends in whatever way.
+pub(crate) fn end_with_parent(command: &mut tokio::process::Command) {
+    #[cfg(target_os = "linux")]
+    // SAFETY: prctl is safe to call between fork and exec, and touches nothing but the new process itself.
+    unsafe {
+        command.pre_exec(|| match libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM as libc::c_ulong) {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        });
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = command;
 }
 
 #[cfg(test)]

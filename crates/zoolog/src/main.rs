@@ -1,4 +1,4 @@
-//! The process: command line, configuration, one node, signals, exit code.
+//! The process: command line, configuration, one node (or the processes of several), signals, exit code.
 //!
 //! The allocator is the system's: with mimalloc an idle node took three times the memory and a million znodes a tenth more, at the
 //! same speed.
@@ -8,14 +8,16 @@ mod advertised;
 mod banner;
 mod cli;
 mod config;
+mod dev;
 mod folders;
 mod machine;
+mod membership;
 mod node;
 mod signals;
 
 use base::World;
 use clap::Parser;
-use cli::{Cli, Serve};
+use cli::{Cli, Serve, Task};
 use node::Node;
 use signals::Signals;
 use std::io::IsTerminal;
@@ -49,7 +51,7 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("the threads of the node cannot be started: {error}")),
     };
-    let code = runtime.block_on(run(&cli.serve()));
+    let code = runtime.block_on(run(cli));
     // What still runs has been told to stop or must not be waited for.
     runtime.shutdown_background();
     code
@@ -61,13 +63,21 @@ fn fail(reason: &str) -> ExitCode {
     ExitCode::from(FAILED)
 }
 
-async fn run(serve: &Serve) -> ExitCode {
-    let world = World::system();
+async fn run(cli: Cli) -> ExitCode {
     let mut signals = match Signals::listen() {
         Ok(signals) => signals,
         Err(error) => return fail(&format!("signals cannot be received: {error}")),
     };
-    let config = match config::load(&*world.disk, &serve.files, &serve.overrides) {
+    let log_level = cli.log_level.clone();
+    match cli.task() {
+        Task::Serve(serve) => be_a_node(&serve, &mut signals).await,
+        Task::Dev(dev) => dev::run(&dev, &log_level, &mut signals).await,
+    }
+}
+
+async fn be_a_node(serve: &Serve, signals: &mut Signals) -> ExitCode {
+    let world = World::system();
+    let config = match config::load(&*world.disk, &serve.files, &serve.overrides, &serve.join) {
         Ok(config) => config,
         Err(errors) => {
             let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
@@ -96,7 +106,7 @@ async fn run(serve: &Serve) -> ExitCode {
     if let Err(error) = banner::print(&mut std::io::stdout(), node.places()) {
         tracing::debug!(%error, "nobody reads the standard output");
     }
-    serve_until_stopped(node, &mut signals).await
+    serve_until_stopped(node, signals).await
 }
 
 /// Runs the node until a signal or a failure ends it.

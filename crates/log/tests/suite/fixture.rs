@@ -83,7 +83,7 @@ fn meta_properties_of_kafka_is_understood() {
     assert_eq!(meta.node_id, Some(1));
     assert!(meta.directory_id.is_some());
     let cluster = meta.cluster_id.clone().expect("a cluster id");
-    assert_eq!(dir.identify(1, &cluster).expect("ours"), meta);
-    let error = dir.identify(2, &cluster).expect_err("another node's folder");
+    assert_eq!(dir.identify(1, Some(&cluster)).expect("ours"), meta);
+    let error = dir.identify(2, Some(&cluster)).expect_err("another node's folder");
     assert!(error.to_string().contains("belongs to node 1"), "{error}");
 }

@@ -28,11 +28,11 @@ fn overrides(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
 }
 
 fn loaded(files: &[PathBuf], pairs: &[(&str, &str)]) -> NodeConfig {
-    load(&SystemDisk, files, &overrides(pairs)).unwrap_or_else(|errors| panic!("{errors:?}"))
+    load(&SystemDisk, files, &overrides(pairs), &[]).unwrap_or_else(|errors| panic!("{errors:?}"))
 }
 
 fn errors(files: &[PathBuf], pairs: &[(&str, &str)]) -> Vec<String> {
-    let errors = load(&SystemDisk, files, &overrides(pairs)).expect_err("it is refused");
+    let errors = load(&SystemDisk, files, &overrides(pairs), &[]).expect_err("it is refused");
     errors.iter().map(ToString::to_string).collect()
 }
 
@@ -176,15 +176,15 @@ fn the_numbers_of_the_node_must_agree() {
 }
 
 #[test]
-fn what_needs_other_nodes_is_refused() {
-    let refused = errors(&[], &[("server.1", "a:1:2"), ("server.2", "b:1:2")]);
-    assert!(refused[0].contains("server.1, server.2 are configured"), "{refused:?}");
-    let voters = errors(&[], &[("node.id", "1"), ("controller.quorum.voters", "1@a:9093,2@b:9093")]);
-    assert!(voters[0].contains("2@b:9093"), "{voters:?}");
+fn a_zookeeper_outside_is_refused() {
     let outside = errors(&[], &[("zookeeper.connect", "zk1:2181,zk2:2181/kafka")]);
     assert!(outside[0].contains("zookeeper.connect"), "{outside:?}");
     loaded(&[], &[("zookeeper.connect", "localhost:2181")]);
-    loaded(&[], &[("node.id", "1"), ("controller.quorum.voters", "1@localhost:9093")]);
+    let members = [("server.1", "zk1:2888:3888"), ("server.2", "zk2:2888:3888;2191"), ("node.id", "1")];
+    let with = |connect| [&members[..], &[("zookeeper.connect", connect)]].concat();
+    loaded(&[], &with("zk1:2181,zk2:2191"));
+    let other = errors(&[], &with("zk1:2181,zk2:2181"));
+    assert!(other[0].contains("outside of this cluster"), "{other:?}");
 }
 
 #[test]

@@ -2,6 +2,8 @@
 //!
 //! Invariant: a key that has a row is acted on, or refused, or has a row that says why it has no effect; only a key without a row
 //! is unknown. A setting that should keep clients out is refused as long as it would not.
+use super::NODE_ID_MAX;
+use super::members::Member;
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -41,15 +43,14 @@ pub(crate) struct ZooSettings {
     read_only_mode: bool,
     /// `server.N`
     pub(crate) members: BTreeMap<i32, Member>,
-}
-
-/// One `server.N`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Member {
-    /// The address for clients that the line may end with.
-    pub(crate) client_address: Option<String>,
-    /// The port for clients that the line may end with.
-    pub(crate) client_port: Option<u16>,
+    /// `peerType=observer`
+    pub(crate) is_observer: bool,
+    /// `quorumListenOnAllIPs`
+    pub(crate) listens_on_all: bool,
+    /// `initLimit`
+    pub(crate) init_limit: Option<u32>,
+    /// `syncLimit`
+    pub(crate) sync_limit: Option<u32>,
 }
 
 impl Default for ZooSettings {
@@ -69,6 +70,10 @@ impl Default for ZooSettings {
             tree: tree::Options::default(),
             read_only_mode: false,
             members: BTreeMap::new(),
+            is_observer: false,
+            listens_on_all: false,
+            init_limit: None,
+            sync_limit: None,
         }
     }
 }
@@ -84,16 +89,14 @@ impl ZooSettings {
         self.session_timeout_max_ms.unwrap_or_else(|| ticks(self.tick_ms, 20))
     }
 
-    /// The door's settings, with those that depend on others filled in.
-    pub(crate) fn door(&self) -> ZooKeeperConfig {
+    /// The door's settings for the node with this number, with those that depend on others filled in.
+    pub(crate) fn door(&self, id: Option<i32>) -> ZooKeeperConfig {
         let mut door = self.door.clone();
-        let only = self.members.values().next();
-        let port = self.client_port.or_else(|| only?.client_port);
+        let own = id.and_then(|id| self.members.get(&id));
+        let port = self.client_port.or_else(|| own?.client_port);
         door.client_port = port.unwrap_or(zookeeper::DEFAULT_CLIENT_PORT);
-        door.client_port_address = door
-            .client_port_address
-            .or_else(|| only?.client_address.clone())
-            .filter(|host| host != "0.0.0.0");
+        door.client_port_address =
+            door.client_port_address.or_else(|| own?.client_host.clone()).filter(|host| host != "0.0.0.0");
         if self.read_only_mode {
             door.four_letter_words.allow("isro");
         }
@@ -132,8 +135,9 @@ const NO_TLS_YET: &str = "TLS is not available yet";
 const NO_SASL: &str = "SASL is not available yet, so nobody could prove who they are; remove the key";
 const NO_SASL_YET: &str = "SASL is not available yet";
 const NO_ADMIN: &str = "the HTTP AdminServer is not available yet";
-const NO_ENSEMBLE: &str =
-    "ensembles of several nodes are not available yet; this server runs as a single node";
+const ONE_VOTE_EACH: &str =
+    "every voter has one vote here, groups and weights are not available; remove the key";
+const FIRST_HOST: &str = "of several hosts only the first is used";
 const ALWAYS_FLUSHED: &str = "every write is flushed before it is acknowledged";
 const KEPT_AT_SNAPSHOT: &str = "old snapshots are removed whenever a new one is finished";
 
@@ -207,7 +211,7 @@ static ROWS: &[(&str, Meaning)] = &[
         "globalOutstandingLimit",
         Set(|to, value| set(&mut to.door.global_outstanding_limit, number(value, 1..=INT_MAX))),
     ),
-    ("initLimit", Moot),
+    ("initLimit", Set(|to, value| set(&mut to.init_limit, number(value, 0..=INT_MAX).map(Some)))),
     ("java.security.auth.login.config", NoEffect(NO_SASL_YET)),
     ("jute.maxbuffer", Set(|to, value| set(&mut to.door.jute_max_buffer, number(value, 1..=INT_MAX)))),
     ("localSessionsEnabled", NoEffectIfTrue("every session is a global one")),
@@ -220,20 +224,24 @@ static ROWS: &[(&str, Meaning)] = &[
         "nio.sessionlessCnxnTimeout",
         Set(|to, value| set(&mut to.door.sessionless_timeout_ms, number(value, 1..=INT_MAX))),
     ),
-    ("observerMasterPort", NoEffect(NO_ENSEMBLE)),
-    ("oraclePath", NoEffect(NO_ENSEMBLE)),
+    ("observerMasterPort", NoEffect("observers follow the leader, over its one port for other nodes")),
+    (
+        "oraclePath",
+        NoEffect("two nodes have no majority without each other, and nothing else decides for them"),
+    ),
     (
         "peerType",
-        Set(|_, value| {
-            let allowed = format!("participant; {NO_ENSEMBLE}");
-            value.eq_ignore_ascii_case("participant").then_some(()).ok_or(allowed)
+        Set(|to, value| match value.to_ascii_lowercase().as_str() {
+            "participant" => set(&mut to.is_observer, Ok(false)),
+            "observer" => set(&mut to.is_observer, Ok(true)),
+            _ => Err("participant or observer".to_owned()),
         }),
     ),
-    ("portUnification", NoEffectIfTrue(NO_ENSEMBLE)),
-    ("quorum.auth.enableSasl", NoEffectIfTrue(NO_ENSEMBLE)),
-    ("quorum.auth.learnerRequireSasl", NoEffectIfTrue(NO_ENSEMBLE)),
-    ("quorum.auth.serverRequireSasl", NoEffectIfTrue(NO_ENSEMBLE)),
-    ("quorumListenOnAllIPs", Moot),
+    ("portUnification", NoEffectIfTrue(NO_TLS_YET)),
+    ("quorum.auth.enableSasl", RefusedIfTrue(NO_SASL_YET)),
+    ("quorum.auth.learnerRequireSasl", RefusedIfTrue(NO_SASL_YET)),
+    ("quorum.auth.serverRequireSasl", RefusedIfTrue(NO_SASL_YET)),
+    ("quorumListenOnAllIPs", Set(|to, value| set(&mut to.listens_on_all, boolean(value)))),
     ("readonlymode.enabled", Set(|to, value| set(&mut to.read_only_mode, boolean(value)))),
     ("reconfigEnabled", NoEffectIfTrue("reconfiguration is not available yet")),
     ("secureClientPort", Refused(NO_TLS)),
@@ -254,7 +262,7 @@ static ROWS: &[(&str, Meaning)] = &[
     ("standaloneEnabled", Moot),
     ("superUser", NoEffect(NO_SASL_YET)),
     ("syncEnabled", Moot),
-    ("syncLimit", Moot),
+    ("syncLimit", Set(|to, value| set(&mut to.sync_limit, number(value, 0..=INT_MAX).map(Some)))),
     ("tickTime", Set(|to, value| set(&mut to.tick_ms, number(value, 1..=INT_MAX)))),
     (
         "znode.container.checkIntervalMs",
@@ -338,6 +346,8 @@ pub(crate) enum Applied {
     Yes,
     /// It has no effect, for this reason.
     NoEffect(&'static str),
+    /// It counts, but not all of it, for this reason.
+    Partly(&'static str),
 }
 
 /// Whether ZooKeeper knows the key, with or without the prefix of its system properties.
@@ -365,11 +375,15 @@ pub(crate) fn apply(settings: &mut ZooSettings, key: &str, value: &str) -> Resul
             false => Ok(Applied::Yes),
         },
         Found::Member(id) => {
-            let member = parse_member(value)?;
+            if !(0..=NODE_ID_MAX).contains(&id) {
+                return Err(format!("a key server.N where N is 0 to {NODE_ID_MAX}"));
+            }
+            let member = Member::parse(value)?;
+            let has_alternatives = member.has_alternatives;
             settings.members.insert(id, member);
-            Ok(Applied::Yes)
+            Ok(if has_alternatives { Applied::Partly(FIRST_HOST) } else { Applied::Yes })
         }
-        Found::Hierarchy => Err(NO_ENSEMBLE.to_owned()),
+        Found::Hierarchy => Err(ONE_VOTE_EACH.to_owned()),
     }
 }
 
@@ -448,41 +462,6 @@ fn auth_provider(_: &mut ZooSettings, value: &str) -> Result<(), String> {
     Err(format!("a class of {KNOWN}; other Java classes cannot be loaded into this server"))
 }
 
-/// Reads `host:port:port[:role][;[address:]clientPort]`. Of several addresses (`|`) only the form counts.
-fn parse_member(text: &str) -> Result<Member, String> {
-    let allowed = || "host:quorumPort:electionPort[:participant][;[clientAddress:]clientPort]".to_owned();
-    let (servers, client) = match text.split_once(';') {
-        Some((servers, client)) => (servers, Some(client)),
-        None => (text, None),
-    };
-    for server in servers.split('|') {
-        let (address, role) = match server.rsplit_once(':') {
-            Some((address, last)) if last.parse::<u16>().is_err() => (address, last),
-            _ => (server, "participant"),
-        };
-        if role.eq_ignore_ascii_case("observer") {
-            return Err(format!("a participant; {NO_ENSEMBLE}"));
-        }
-        if !role.eq_ignore_ascii_case("participant") || !has_two_ports(address) {
-            return Err(allowed());
-        }
-    }
-    let Some(client) = client else { return Ok(Member::default()) };
-    let (address, port) = match client.rsplit_once(':') {
-        Some((address, port)) => (Some(address.trim_matches(['[', ']']).to_owned()), port),
-        None => (None, client),
-    };
-    let client_port = port.trim().parse().map(Some).map_err(|_| allowed())?;
-    Ok(Member { client_address: address, client_port })
-}
-
-/// Whether the text is a host and two ports.
-fn has_two_ports(text: &str) -> bool {
-    let mut parts = text.rsplitn(3, ':');
-    let ports = parts.by_ref().take(2).filter(|port| port.parse::<u16>().is_ok()).count();
-    ports == 2 && parts.next().is_some_and(|host| !host.is_empty())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -539,8 +518,9 @@ mod tests {
         assert!(refusal("forceSync", "no").contains("flushed"));
         assert!(refusal("secureClientPort", "2281").contains("TLS"));
         assert!(refusal("sessionRequireClientSASLAuth", "true").contains("SASL"));
-        assert!(refusal("peerType", "observer").contains("several nodes"));
-        assert!(refusal("group.1", "1:2").contains("several nodes"));
+        assert_eq!(refusal("peerType", "voter"), "participant or observer");
+        assert!(refusal("group.1", "1:2").contains("one vote"));
+        assert!(refusal("quorum.auth.enableSasl", "true").contains("SASL"));
     }
 
     #[test]
@@ -560,20 +540,38 @@ mod tests {
     }
 
     #[test]
-    fn a_server_line_may_name_the_client_port() {
-        let settings = read(&[("server.1", "localhost:2888:3888:participant;127.0.0.1:2191")]);
-        let door = settings.door();
+    fn the_own_server_line_may_name_the_client_port() {
+        let settings = read(&[
+            ("server.1", "localhost:2888:3888:participant;127.0.0.1:2191"),
+            ("server.2", "h:1:2;2192"),
+        ]);
+        let door = settings.door(Some(1));
         assert_eq!((door.client_port, door.client_port_address.as_deref()), (2191, Some("127.0.0.1")));
-        assert_eq!(read(&[("server.1", "h:1:2;2191"), ("clientPort", "5")]).door().client_port, 5);
-        assert_eq!(read(&[("server.1", "[::1]:1:2")]).members[&1], Member::default());
-        assert_eq!(read(&[]).door().client_port, zookeeper::DEFAULT_CLIENT_PORT);
+        let door = settings.door(Some(2));
+        assert_eq!((door.client_port, door.client_port_address), (2192, None));
+        assert_eq!(settings.door(Some(3)).client_port, zookeeper::DEFAULT_CLIENT_PORT);
+        assert_eq!(read(&[("server.1", "h:1:2;2191"), ("clientPort", "5")]).door(Some(1)).client_port, 5);
         assert!(refusal("server.1", "localhost").contains("electionPort"));
-        assert!(refusal("server.1", "h:1:2:observer").contains("several nodes"));
+        assert!(refusal("server.255", "h:1:2").contains("0 to 254"));
+    }
+
+    #[test]
+    fn what_counts_in_part_is_said() {
+        let told = apply(&mut ZooSettings::default(), "server.1", "a:1:2|b:1:2");
+        assert_eq!(told, Ok(Applied::Partly(FIRST_HOST)));
+    }
+
+    #[test]
+    fn settings_of_an_ensemble() {
+        let settings =
+            read(&[("peerType", "OBSERVER"), ("quorumListenOnAllIPs", "true"), ("initLimit", "10")]);
+        assert!(settings.is_observer && settings.listens_on_all);
+        assert_eq!((settings.init_limit, settings.sync_limit), (Some(10), None));
     }
 
     #[test]
     fn read_only_mode_allows_isro() {
-        let with = read(&[("readonlymode.enabled", "true")]).door().four_letter_words;
-        assert_ne!(with, read(&[]).door().four_letter_words);
+        let with = read(&[("readonlymode.enabled", "true")]).door(None).four_letter_words;
+        assert_ne!(with, read(&[]).door(None).four_letter_words);
     }
 }
