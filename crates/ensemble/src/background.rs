@@ -6,6 +6,8 @@ use crate::ensemble::Ensemble;
 use crate::mutant::Mutant;
 use crate::snapshot::Summary;
 use crate::subscriber::Closed;
+use crate::wire;
+use peers::{CallError, Lane};
 use quorum::{Event, Millis, VoterSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -20,6 +22,8 @@ const SNAPSHOT_SLOTS: usize = 16_384;
 const LEASE_SHARE: (u64, u64) = (3, 4);
 /// How often the flushed offset is noted.
 const NOTE_FLUSHED_MS: u64 = 5_000;
+/// How often a leader looks after the other nodes' processes.
+const PROBE_MS: u64 = 100;
 /// The reaper and its limit look at time in minutes.
 const MINUTE_MS: u64 = 60_000;
 
@@ -106,6 +110,45 @@ pub(crate) async fn reap(ensemble: Ensemble) {
             let _ = ensemble.write(None, &[], Request::Reap { path }).await;
         }
     }
+}
+
+/// Looks after the other nodes' processes while this node leads: one whose host refuses the connection is gone, and the sessions that it
+/// held for itself end at once, with what brokers are registered by. A process that is merely silent keeps them until their timeout.
+pub(crate) async fn watch_nodes(core: Arc<Core>) {
+    let mut leading = core.leading.subscribe();
+    while !core.stopped() {
+        let led = leading.wait_for(Option::is_some).await.map(|epoch| *epoch);
+        let Ok(Some(epoch)) = led else { return };
+        for node in core.sessions.lock().nodes() {
+            probe(&core, node, epoch);
+        }
+        tokio::time::sleep(Duration::from_millis(PROBE_MS)).await;
+    }
+}
+
+/// Asks a node something that any process answers, unless it is being asked already.
+fn probe(core: &Arc<Core>, node: i32, epoch: i32) {
+    let address = core.consensus.lock().as_ref().and_then(|consensus| consensus.node_address(core, node));
+    let (Some(peers), Some(address)) = (&core.peers, address) else { return };
+    if node == core.config.node_id || !core.probed.lock().insert(node) {
+        return;
+    }
+    let patience = Duration::from_millis(core.config.cluster.request_timeout_ms);
+    let (version, request) = wire::request(None, quorum::message::Request::DescribeQuorum);
+    let calling = peers.call(&address, Lane::Quorum, version, request, patience);
+    let core = core.clone();
+    tokio::spawn(async move {
+        let answer = calling.await;
+        core.probed.lock().remove(&node);
+        if !matches!(answer, Err(CallError::Refused(_))) || *core.leading.borrow() != Some(epoch) {
+            return;
+        }
+        let lost = core.sessions.lock().lost_node(node);
+        for id in lost {
+            tracing::info!(node, session = %id, "the node's process is gone; its own session ends");
+            core.submit(None, &[], Request::CloseSession { id }, Box::new(|_, _| {}));
+        }
+    });
 }
 
 /// Notes now and then what is flushed.

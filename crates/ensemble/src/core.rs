@@ -15,6 +15,7 @@ use base::World;
 use parking_lot::{Mutex, RwLock};
 use peers::Peers;
 use quorum::VoterSet;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::sync::{Notify, watch};
@@ -90,6 +91,8 @@ pub(crate) struct Core {
     pub(crate) installing: AtomicBool,
     /// The leader was asked how far its tree is, so that this node can serve from there on.
     pub(crate) asked_to_serve: AtomicBool,
+    /// The nodes that are being asked whether their processes live.
+    pub(crate) probed: Mutex<BTreeSet<i32>>,
     /// Held while a snapshot is written or installed.
     pub(crate) snapshotting: Mutex<()>,
     /// When the quorum's timer is due, in monotonic milliseconds.
@@ -141,6 +144,7 @@ impl Core {
             decided: Notify::new(),
             installing: AtomicBool::new(false),
             asked_to_serve: AtomicBool::new(false),
+            probed: Mutex::new(BTreeSet::new()),
             snapshotting: Mutex::new(()),
             tick_at: watch::Sender::new(u64::MAX),
             work: Notify::new(),

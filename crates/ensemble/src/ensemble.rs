@@ -4,7 +4,7 @@ use crate::core::{Core, Shared};
 use crate::mutant::Mutant;
 use crate::outcome::{Completion, OpResult, Outcome, Refusal};
 use crate::sequencer::complete;
-use crate::sessions::{Attachment, Pulse};
+use crate::sessions::{Attachment, OWN_SESSIONS_MAX, Pulse, SESSION_COUNTER_MASK, is_of_a_node, node_of};
 use crate::subscriber::{Closed, Subscriber};
 use crate::watches::{WatchKind, WatcherId, WatcherType, Watches};
 use base::World;
@@ -14,11 +14,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use tokio::sync::{oneshot, watch};
 use tree::{AuthId, Op, Request, SessionId, Tree, Zxid};
-
-/// Client sessions of one server count up from its start time; below this the ids are of the server's own sessions.
-const OWN_SESSIONS_MAX: i64 = 1 << 20;
-/// The bits of a session id below the server's.
-const SESSION_COUNTER_MASK: i64 = 0x00ff_ffff_ffff_ffff;
 
 /// A running node of the ensemble. Cheap to clone.
 #[derive(Clone)]
@@ -275,8 +270,7 @@ impl Ensemble {
 
     /// Whether a session is one of this server's own, of this or an earlier run.
     pub(crate) fn is_own_session(&self, id: SessionId) -> bool {
-        id.0 & !SESSION_COUNTER_MASK == i64::from(self.core.config.node_id) << 56
-            && id.0 & SESSION_COUNTER_MASK < OWN_SESSIONS_MAX
+        node_of(id) == self.core.config.node_id && is_of_a_node(id)
     }
 
     /// Submits a write and waits for its answer.

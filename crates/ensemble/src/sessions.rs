@@ -5,10 +5,25 @@
 //! scan looks at a session once per its timeout and not at all between.
 use crate::subscriber::{Closed, Subscriber};
 use crate::watches::WatcherId;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tree::SessionId;
+
+/// Client sessions of one node count up from its start time; below this the ids are of the node's own sessions.
+pub(crate) const OWN_SESSIONS_MAX: i64 = 1 << 20;
+/// The bits of a session id below the node's.
+pub(crate) const SESSION_COUNTER_MASK: i64 = 0x00ff_ffff_ffff_ffff;
+
+/// Whether a node opened the session for itself.
+pub(crate) fn is_of_a_node(id: SessionId) -> bool {
+    id.0 & SESSION_COUNTER_MASK < OWN_SESSIONS_MAX
+}
+
+/// The node that gave the session its id.
+pub(crate) fn node_of(id: SessionId) -> i32 {
+    ((id.0 >> 56) & 0xff) as i32
+}
 
 /// When a session was last heard of; shared between its connection and the tracker.
 #[derive(Debug)]
@@ -56,13 +71,20 @@ struct Tracked {
 pub(crate) struct Sessions {
     tick_ms: u64,
     tracked: HashMap<SessionId, Tracked>,
+    /// The sessions that nodes opened for themselves, by node.
+    of_nodes: BTreeMap<i32, BTreeSet<SessionId>>,
     buckets: BTreeMap<u64, Vec<SessionId>>,
 }
 
 impl Sessions {
     /// An empty tracker that expires sessions at multiples of the tick.
     pub(crate) fn new(tick_ms: u64) -> Sessions {
-        Sessions { tick_ms: tick_ms.max(1), tracked: HashMap::new(), buckets: BTreeMap::new() }
+        Sessions {
+            tick_ms: tick_ms.max(1),
+            tracked: HashMap::new(),
+            of_nodes: BTreeMap::new(),
+            buckets: BTreeMap::new(),
+        }
     }
 
     /// Begins to track a session, giving it its full timeout from now on.
@@ -81,6 +103,27 @@ impl Sessions {
         if self.tracked.insert(id, tracked).is_none() {
             self.buckets.entry(bucket_ms).or_default().push(id);
         }
+        if is_of_a_node(id) {
+            self.of_nodes.entry(node_of(id)).or_default().insert(id);
+        }
+    }
+
+    /// The nodes that have sessions of their own, which live and die with their processes.
+    pub(crate) fn nodes(&self) -> Vec<i32> {
+        self.of_nodes.keys().copied().collect()
+    }
+
+    /// A node's process is gone: its own sessions are marked as closing and handed out.
+    pub(crate) fn lost_node(&mut self, node: i32) -> Vec<SessionId> {
+        let own = self.of_nodes.get(&node).into_iter().flatten();
+        let mut lost = Vec::new();
+        for id in own {
+            if let Some(tracked) = self.tracked.get_mut(id).filter(|tracked| !tracked.closing) {
+                tracked.closing = true;
+                lost.push(*id);
+            }
+        }
+        lost
     }
 
     /// Gives every session its full timeout from now on: a new leader knows neither when they were heard of nor by whom.
@@ -154,6 +197,7 @@ impl Sessions {
     /// Keeps exactly the sessions of a tree that came in the place of the one before; connections of all others are told.
     pub(crate) fn reset(&mut self, sessions: impl Iterator<Item = (SessionId, u64)>, now_ms: u64) {
         self.buckets.clear();
+        self.of_nodes.clear();
         for (_, tracked) in self.tracked.drain() {
             if let Some(attachment) = tracked.attachment {
                 attachment.subscriber.closed(Closed::NodeStopping);
@@ -165,15 +209,17 @@ impl Sessions {
     }
 
     /// Attaches a connection to a session and returns the session's pulse and the connection that had it before.
-    /// `None` if the session is unknown or closing.
+    /// The leader has agreed. `None` if the session ended meanwhile.
     pub(crate) fn attach(
         &mut self,
         id: SessionId,
         to: Attachment,
         now_ms: u64,
     ) -> Option<(Arc<Pulse>, Option<Attachment>)> {
-        let tracked = self.tracked.get_mut(&id).filter(|tracked| !tracked.closing)?;
+        let tracked = self.tracked.get_mut(&id)?;
         tracked.pulse.touch(now_ms);
+        // The leader says that it is open, so that whatever was to end it did not come to pass.
+        tracked.closing = false;
         tracked.owner = None;
         tracked.reported_ms = 0;
         Some((tracked.pulse.clone(), tracked.attachment.replace(to)))
@@ -206,6 +252,12 @@ impl Sessions {
     /// Forgets an ended session and tells its connection.
     pub(crate) fn end(&mut self, id: SessionId) -> Option<Attachment> {
         let tracked = self.tracked.remove(&id)?;
+        if let Some(own) = self.of_nodes.get_mut(&node_of(id)) {
+            own.remove(&id);
+            if own.is_empty() {
+                self.of_nodes.remove(&node_of(id));
+            }
+        }
         if let Some(ids) = self.buckets.get_mut(&tracked.bucket_ms) {
             ids.retain(|other| *other != id);
             if ids.is_empty() {

@@ -114,6 +114,7 @@ impl RunningEnsemble {
         if core.peers.is_some() {
             tasks.push(tokio::spawn(forwarder::run(core.clone())));
             tasks.push(tokio::spawn(background::lease(ensemble.clone())));
+            tasks.push(tokio::spawn(background::watch_nodes(core.clone())));
         }
         // The leader's first control batch is appended already and waits to be flushed.
         core.work.notify_one();

@@ -3,8 +3,8 @@ mod network;
 
 use bytes::Bytes;
 use ensemble::{
-    Closed, ConnectError, ConnectParams, Connected, Ensemble, Mode, OpResult, Outcome, Refusal, Session,
-    Subscriber, WatchEvent, WatchKind,
+    Closed, ConnectError, ConnectParams, Connected, Coordinator, EmbeddedClient, Ensemble, Mode, OpResult,
+    Outcome, Refusal, Session, Subscriber, WatchEvent, WatchKind, Write,
 };
 use network::{Cluster, eventually};
 use std::sync::{Arc, Mutex};
@@ -348,5 +348,29 @@ async fn a_node_whose_disk_lost_flushed_entries_fetches_them_again() {
     let node = cluster.node(follower).clone();
     eventually(|| node.read(|view| view.tree().get("/n99").is_some())).await;
     eventually(|| !cluster.is_marked_as_damaged(follower)).await;
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dead_process_loses_its_own_sessions_at_once_and_its_clients_keep_theirs() {
+    let mut cluster = Cluster::start_with(3, |config| config.session_timeout_max_ms = 600_000).await;
+    for victim in [cluster.follower_index(), cluster.leader()] {
+        let other = (0..3).find(|index| *index != victim).unwrap();
+        let (connected, _) = connect(cluster.node(victim)).await;
+        write(&connected.session, create("/client", "", CreateMode::Ephemeral)).await.unwrap();
+        let own = EmbeddedClient::connect(cluster.node(victim), 600_000).await.unwrap();
+        let mode = CreateMode::Ephemeral;
+        own.multi(vec![Write::Create { path: "/broker".to_owned(), data: None, mode, acl: None }])
+            .await
+            .unwrap();
+        cluster.kill(victim).await;
+        let node = cluster.node(other).clone();
+        eventually(|| node.read(|view| view.tree().get("/broker").is_none())).await;
+        assert!(node.read(|view| view.tree().get("/client").is_some()));
+        let id = connected.session.id();
+        let (moved, _) = try_connect(&node, id, connected.password, Zxid(0)).await.unwrap();
+        write(&moved.session, Request::CloseSession { id }).await.unwrap();
+        cluster.restart(victim).await;
+    }
     cluster.stop().await;
 }
