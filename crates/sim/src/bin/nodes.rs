@@ -22,6 +22,9 @@ struct Arguments {
     /// How many nodes there are; by the seed unless told
     #[arg(long)]
     count: Option<usize>,
+    /// Whether the nodes have a broker; by the seed unless told
+    #[arg(long)]
+    brokers: Option<bool>,
     /// How many seeds run at a time; as many as there are cores unless told
     #[arg(long)]
     jobs: Option<usize>,
@@ -84,6 +87,9 @@ fn start(arguments: &Arguments, seed: u64) -> std::io::Result<Child> {
     if let Some(count) = arguments.count {
         command.args(["--count", &count.to_string()]);
     }
+    if let Some(brokers) = arguments.brokers {
+        command.args(["--brokers", &brokers.to_string()]);
+    }
     if arguments.loud {
         command.arg("--loud");
     }
@@ -92,14 +98,15 @@ fn start(arguments: &Arguments, seed: u64) -> std::io::Result<Child> {
 
 fn replay(arguments: &Arguments, seed: u64) -> String {
     let count = arguments.count.map_or(String::new(), |count| format!(" --count {count}"));
-    format!("cargo xtask sim --nodes --seeds 1 --seed {seed}{count} --loud")
+    let brokers = arguments.brokers.map_or(String::new(), |brokers| format!(" --brokers {brokers}"));
+    format!("cargo xtask sim --nodes --seeds 1 --seed {seed}{count}{brokers} --loud")
 }
 
 fn run_here(arguments: &Arguments) -> ExitCode {
     let seed = arguments.seed.unwrap_or_default();
     STREAM.store(seed, Relaxed);
     panics::keep();
-    let options = Options { nodes: arguments.count, loud: arguments.loud };
+    let options = Options { nodes: arguments.count, brokers: arguments.brokers, loud: arguments.loud };
     let outcome = std::panic::catch_unwind(|| run(seed, &options))
         .unwrap_or_else(|_| Err(format!("the simulation panicked: {}", panics::taken().unwrap_or_default())));
     match outcome {

@@ -1,4 +1,4 @@
-//! Whole nodes in one thread: the real ensemble, on a virtual clock, network and disk, from one seed.
+//! Whole nodes in one thread: the real ensemble, controller, broker and door of Kafka, on a virtual clock, network and disk, from one seed.
 //!
 //! [`run`] plays a seed: nodes and clients under faults, then peace in which everything has to come back, then the laws. Whoever runs it
 //! must do so in a process of its own whose random keys are the seed's, or the orders of hash tables differ from run to run; the binary
@@ -6,7 +6,9 @@
 mod clock;
 mod dice;
 mod disk;
+mod kafka;
 mod network;
+mod node;
 pub mod panics;
 mod plan;
 mod process;

@@ -45,6 +45,10 @@ pub(super) enum Parcel {
     ToNode { node: usize, client: usize, connection: u64, sent: Sent },
     /// From a node to a client of ZooKeeper.
     ToClient { client: usize, connection: u64, said: Said },
+    /// From a client of Kafka to a node.
+    KafkaRequest { node: usize, client: usize, connection: u64, frame: Bytes },
+    /// From a node to a client of Kafka; without a frame the socket was closed.
+    KafkaResponse { client: usize, connection: u64, frame: Option<Bytes> },
 }
 
 /// Why a call has no response.
@@ -224,8 +228,11 @@ impl Network {
     pub(super) fn carry(&self, parcel: Parcel) {
         let mut state = self.state.lock();
         let key = match &parcel {
-            Parcel::ToNode { client, connection, .. } => (*client, *connection, true),
-            Parcel::ToClient { client, connection, .. } => (*client, *connection, false),
+            Parcel::ToNode { client, connection, .. } | Parcel::KafkaRequest { client, connection, .. } => {
+                (*client, *connection, true)
+            }
+            Parcel::ToClient { client, connection, .. }
+            | Parcel::KafkaResponse { client, connection, .. } => (*client, *connection, false),
             Parcel::Call { .. } | Parcel::Return { .. } => return,
         };
         let at_ms = (state.now_ms + state.delay()).max(state.client_order.get(&key).copied().unwrap_or(0));

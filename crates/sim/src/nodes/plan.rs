@@ -10,6 +10,8 @@ const TROUBLE_MS: (u64, u64) = (2_500, 6_000);
 pub(super) struct Plan {
     pub(super) nodes: usize,
     pub(super) clients: usize,
+    /// Producers and consumers of Kafka; none means that the nodes have no broker.
+    pub(super) agents: Option<(usize, usize)>,
     pub(super) trouble_ms: u64,
     /// The mean time between two faults.
     pub(super) fault_every_ms: u64,
@@ -80,8 +82,8 @@ const ALL: [Fault; 13] = [
 ];
 
 impl Plan {
-    /// What a seed stands for. `nodes` overrides how many nodes there are.
-    pub(super) fn of(dice: &mut Dice, nodes: Option<usize>) -> Plan {
+    /// What a seed stands for. `nodes` overrides how many nodes there are, `brokers` whether they have one.
+    pub(super) fn of(dice: &mut Dice, nodes: Option<usize>, brokers: Option<bool>) -> Plan {
         let nodes = nodes.unwrap_or_else(|| *dice.pick(&[1, 3, 3, 3, 3, 3, 3, 4, 5]));
         let share = dice.between(200, 1_000);
         let faults = ALL.into_iter().filter(|_| dice.chance(share)).collect();
@@ -112,6 +114,9 @@ impl Plan {
         Plan {
             nodes,
             clients: dice.between(2, 5) as usize,
+            agents: brokers
+                .unwrap_or_else(|| dice.chance(500))
+                .then(|| (dice.between(1, 2) as usize, dice.between(1, 2) as usize)),
             trouble_ms: dice.between(TROUBLE_MS.0, TROUBLE_MS.1),
             fault_every_ms: dice.between(100, 1_000),
             faults,

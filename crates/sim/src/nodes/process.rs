@@ -5,39 +5,28 @@
 use super::clock::SimClock;
 use super::dice::{Dice, SimRandom};
 use super::disk::{Medium, SimDisk};
-use super::network::{Line, Network, Parcel, Run, SimPeers, address};
+use super::network::{Line, Network, Parcel, Run, SimPeers};
+use super::node::{self, Parts, Report};
 use super::plan::Settings;
-use super::zk::{Connection, Sent};
+use super::zk::{Connection, Said, Sent};
 use base::{Workers, World};
 use bytes::Bytes;
-use ensemble::{ClusterConfig, ConfiguredVoter, Ensemble, EnsembleConfig, RunningEnsemble, ZnodeTopic};
+use ensemble::{Ensemble, ZnodeTopic};
 use kafka_wire::{Request, read_request};
 use parking_lot::Mutex;
 use peers::Peers;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
-use uuid::Uuid;
 
-/// Where nodes keep their data.
-pub(super) const DATA: &str = "/data";
 /// What wall clocks show at the beginning, in milliseconds since 1970.
 const WALL_MS: i64 = 1_700_000_000_000;
 
-/// What a process tells the simulator.
-#[derive(Default)]
-struct Report {
-    ensemble: Option<Ensemble>,
-    running: Option<Arc<RunningEnsemble>>,
-    serving: bool,
-    /// Why it ended by itself.
-    failure: Option<String>,
-    /// Whether a clean stop has ended.
-    stopped: bool,
-}
+/// Kafka's listener.
+const LISTENER: &str = "PLAINTEXT";
 
 /// A running process.
 pub(super) struct Process {
@@ -50,6 +39,7 @@ pub(super) struct Process {
     report: Arc<Mutex<Report>>,
     lines: BTreeMap<Line, mpsc::UnboundedSender<(u64, bool, Bytes)>>,
     connections: BTreeMap<(usize, u64), Arc<Connection>>,
+    kafka_connections: BTreeMap<(usize, u64), mpsc::UnboundedSender<Bytes>>,
     /// The simulator's time at the start, and the node's own time now.
     started_ms: u64,
     own_ms: u64,
@@ -66,7 +56,7 @@ pub(super) struct Start<'a> {
     pub(super) settings: &'a Settings,
     pub(super) network: &'a Arc<Network>,
     pub(super) medium: &'a Arc<Mutex<Medium>>,
-    pub(super) directory: Uuid,
+    pub(super) has_broker: bool,
     pub(super) dice: Dice,
     pub(super) now_ms: u64,
 }
@@ -92,9 +82,16 @@ impl Process {
         };
         let transport = SimPeers { network: start.network.clone(), run, nodes: start.nodes };
         let peers: Option<Peers> = (start.nodes > 1).then(|| Arc::new(transport) as Peers);
-        let config = config(&start);
+        let parts = Parts {
+            world,
+            node: start.node,
+            nodes: start.nodes,
+            settings: start.settings.clone(),
+            peers,
+            has_broker: start.has_broker,
+        };
         let report = Arc::new(Mutex::new(Report::default()));
-        drop(tokio::spawn(live(world, config, peers, report.clone())));
+        drop(tokio::spawn(node::live(parts, report.clone())));
         drop(entered);
         Process {
             runtime: Some(runtime),
@@ -106,6 +103,7 @@ impl Process {
             report,
             lines: BTreeMap::new(),
             connections: BTreeMap::new(),
+            kafka_connections: BTreeMap::new(),
             started_ms: start.now_ms,
             own_ms: 0,
             drift_per_mille: start.settings.drift_per_mille[start.node],
@@ -136,23 +134,16 @@ impl Process {
         self.alive.store(false, Relaxed);
         self.lines.clear();
         self.connections.clear();
-        *self.report.lock() = Report::default();
+        self.kafka_connections.clear();
+        let report = std::mem::take(&mut *self.report.lock());
         drop(self.runtime.take());
+        drop(report);
     }
 
     /// Asks the node to stop, as SIGTERM does.
     pub(super) fn stop(&self) {
         let Some(runtime) = &self.runtime else { return };
-        let report = self.report.clone();
-        let running = report.lock().running.clone();
-        drop(runtime.spawn(async move {
-            if let Some(running) = running
-                && let Err(error) = running.stop().await
-            {
-                report.lock().failure = Some(error);
-            }
-            report.lock().stopped = true;
-        }));
+        drop(runtime.spawn(node::stop(self.report.clone())));
     }
 
     /// Whether the process is at its end, and why: the reason is none if it was asked to stop, or died of the disk.
@@ -216,19 +207,36 @@ impl Process {
                     self.connections.remove(&key);
                 }
             }
-            Parcel::ToClient { .. } => {}
+            Parcel::KafkaRequest { client, connection, frame, .. } => {
+                let report = self.report.clone();
+                let (network, alive) = (self.network.clone(), self.alive.clone());
+                let sender = self.kafka_connections.entry((client, connection)).or_insert_with(|| {
+                    let (send, receive) = mpsc::unbounded_channel();
+                    drop(tokio::spawn(serve_kafka(client, connection, receive, report, network, alive)));
+                    send
+                });
+                // A connection that has ended tells its client so.
+                let _ended = sender.send(frame);
+            }
+            Parcel::ToClient { .. } | Parcel::KafkaResponse { .. } => {}
         }
         drop(entered);
     }
 
     fn hang_up(&self, client: usize, connection: u64) {
-        let said = super::zk::Said::Gone;
+        let said = Said::Gone;
         self.network.carry(Parcel::ToClient { client, connection, said });
     }
 
-    /// The clients' connections, which break when the process ends.
-    pub(super) fn connections(&self) -> Vec<(usize, u64)> {
-        self.connections.keys().copied().collect()
+    /// What the clients hear when the process ends: their connections break.
+    pub(super) fn farewells(&self) -> Vec<Parcel> {
+        let zookeeper = self.connections.keys();
+        let zookeeper =
+            zookeeper.map(|&(client, connection)| Parcel::ToClient { client, connection, said: Said::Gone });
+        let kafka = self.kafka_connections.keys();
+        let kafka =
+            kafka.map(|&(client, connection)| Parcel::KafkaResponse { client, connection, frame: None });
+        zookeeper.chain(kafka).collect()
     }
 
     /// Looks at the node from inside its runtime, where its clock is the right one.
@@ -243,61 +251,6 @@ impl Process {
     }
 }
 
-fn config(start: &Start<'_>) -> EnsembleConfig {
-    let settings = start.settings;
-    let voters = match start.nodes {
-        1 => Vec::new(),
-        // A fourth node is an observer: an even number of voters adds nothing.
-        count => (0..count - (count + 1) % 2)
-            .map(|node| ConfiguredVoter { id: node as i32, address: address(node) })
-            .collect(),
-    };
-    let election_ms = settings.election_ms;
-    EnsembleConfig {
-        tick_ms: settings.tick_ms,
-        session_timeout_min_ms: 100,
-        session_timeout_max_ms: 10_000,
-        snapshot_every: settings.snapshot_every,
-        snapshots_kept: 2,
-        container_check_ms: 1_000,
-        segment_bytes: settings.segment_bytes,
-        cluster: ClusterConfig {
-            voters,
-            advertised: (start.nodes > 1).then(|| address(start.node)),
-            election_timeout_ms: election_ms,
-            election_backoff_max_ms: election_ms,
-            fetch_timeout_ms: election_ms * 2,
-            request_timeout_ms: election_ms * 2,
-            ..ClusterConfig::alone()
-        },
-        ..EnsembleConfig::new(PathBuf::from(DATA), start.node as i32, start.directory)
-    }
-}
-
-/// The node's main function.
-async fn live(world: World, config: EnsembleConfig, peers: Option<Peers>, report: Arc<Mutex<Report>>) {
-    if let Err(error) = world.disk.create_dir_all(&config.dir) {
-        report.lock().failure = Some(error.to_string());
-        return;
-    }
-    let ensemble = match RunningEnsemble::start(world, config, peers) {
-        Ok(running) => {
-            let ensemble = running.ensemble().clone();
-            let mut report = report.lock();
-            report.ensemble = Some(ensemble.clone());
-            report.running = Some(Arc::new(running));
-            ensemble
-        }
-        Err(error) => {
-            report.lock().failure = Some(error.to_string());
-            return;
-        }
-    };
-    if ensemble.serving().await.is_ok() {
-        report.lock().serving = true;
-    }
-}
-
 /// Serves one connection of another node: one request after another.
 async fn answer_line(
     line: Line,
@@ -305,15 +258,60 @@ async fn answer_line(
     report: Arc<Mutex<Report>>,
     network: Arc<Network>,
 ) {
+    let remote = SocketAddr::from(([10, 0, 0, line.from.node as u8], 1));
+    let mut door = None;
     while let Some((call, again, frame)) = requests.recv().await {
-        let Some(ensemble) = report.lock().ensemble.clone() else { continue };
-        let Ok((header, mut decoder)) = read_request(frame) else { continue };
-        let Ok(request) = Request::decode(header.api, header.version, &mut decoder) else { continue };
-        let response = ensemble.serve_peer(request, header.version).await;
-        match response.to_frame(header.version, header.correlation_id) {
-            Ok(_) if again => {}
-            Ok(chunks) => network.respond(&line, call, Bytes::from(chunks.concat()).slice(4..)),
-            Err(error) => panic!("the response to {:?} cannot be encoded: {error}", header.api),
+        if door.is_none() {
+            door = report.lock().door.as_ref().map(|door| door.connect(remote, LISTENER));
+        }
+        let frame = match &door {
+            Some(door) => door.call(frame).await.map(|chunks| chunks.concat()),
+            None => answer_ensemble(&report, frame).await,
+        };
+        if let Some(frame) = frame.filter(|frame| frame.len() > 4 && !again) {
+            network.respond(&line, call, Bytes::from(frame).slice(4..));
+        }
+    }
+}
+
+/// Answers without a door, for nodes that have no broker.
+async fn answer_ensemble(report: &Mutex<Report>, frame: Bytes) -> Option<Vec<u8>> {
+    let ensemble = report.lock().ensemble.clone()?;
+    let (header, mut decoder) = read_request(frame).ok()?;
+    let request = Request::decode(header.api, header.version, &mut decoder).ok()?;
+    let response = ensemble.serve_peer(request, header.version).await;
+    let chunks = response.to_frame(header.version, header.correlation_id);
+    Some(
+        chunks
+            .unwrap_or_else(|error| panic!("a response to {:?} cannot be encoded: {error}", header.api))
+            .concat(),
+    )
+}
+
+/// Serves one connection of a client of Kafka.
+async fn serve_kafka(
+    client: usize,
+    connection: u64,
+    mut requests: mpsc::UnboundedReceiver<Bytes>,
+    report: Arc<Mutex<Report>>,
+    network: Arc<Network>,
+    alive: Arc<AtomicBool>,
+) {
+    let remote = SocketAddr::from(([10, 0, 1, client as u8], 1));
+    let door = report.lock().door.as_ref().map(|door| door.connect(remote, LISTENER));
+    while let Some(frame) = requests.recv().await {
+        let answer = match &door {
+            Some(door) => door.call(frame).await,
+            None => None,
+        };
+        let frame = answer.map(|chunks| Bytes::from(chunks.concat())).filter(|frame| frame.len() > 4);
+        let frame = frame.map(|frame| frame.slice(4..));
+        let ends = frame.is_none();
+        if alive.load(Relaxed) {
+            network.carry(Parcel::KafkaResponse { client, connection, frame });
+        }
+        if ends {
+            return;
         }
     }
 }

@@ -4,17 +4,20 @@
 //! act. Nothing that one of them does in a step reaches another one in the same step, so that their order decides nothing.
 use super::dice::Dice;
 use super::disk::Medium;
+use super::kafka::{self, Agent, FIRST_CLIENT, TOPIC, Tally};
 use super::network::{Network, Parcel};
+use super::node::DATA;
 use super::plan::{Fault, Plan};
-use super::process::{DATA, Process, Start};
+use super::process::{Process, Start};
 use super::trace::Trace;
 use super::zk::{Client, Ledger, Life, Said, judge};
+use bytes::Bytes;
+use log::Batch;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use tree::Digest;
-use uuid::Uuid;
 
 /// One step of the simulation. Nothing travels faster.
 const STEP_MS: u64 = 2;
@@ -30,6 +33,8 @@ const PROGRESS: u64 = 5;
 pub struct Options {
     /// How many nodes; by the seed unless told.
     pub nodes: Option<usize>,
+    /// Whether nodes have a broker; by the seed unless told.
+    pub brokers: Option<bool>,
     /// Whether every event is printed.
     pub loud: bool,
 }
@@ -48,7 +53,6 @@ pub struct Clean {
 /// A machine with its process.
 struct Machine {
     medium: Arc<Mutex<Medium>>,
-    directory: Uuid,
     process: Option<Process>,
     runs: u64,
     /// When the next process starts, if there is none.
@@ -71,6 +75,8 @@ struct Simulation {
     now_ms: u64,
     machines: Vec<Machine>,
     clients: Vec<Client>,
+    agents: Vec<Agent>,
+    tally: Tally,
     ledger: Ledger,
     /// The largest zxid of a write that any client was told of.
     floor: i64,
@@ -88,7 +94,7 @@ struct Simulation {
 /// What law was broken, and how.
 pub fn run(seed: u64, options: &Options) -> Result<Clean, String> {
     let mut dice = Dice::new(seed);
-    let plan = Plan::of(&mut dice.fork(), options.nodes);
+    let plan = Plan::of(&mut dice.fork(), options.nodes, options.brokers);
     let network = Network::new(dice.fork(), plan.foul.clone(), Trace::new(options.loud));
     network.note(format_args!("{plan:?}"));
     let mut simulation = Simulation::new(plan, dice, network.clone());
@@ -104,7 +110,6 @@ impl Simulation {
         let machines = (0..plan.nodes)
             .map(|_| Machine {
                 medium: Arc::default(),
-                directory: Uuid::from_u64_pair(dice.next(), dice.next()),
                 process: None,
                 runs: 0,
                 starts_at_ms: 0,
@@ -118,6 +123,16 @@ impl Simulation {
         let clients = (0..plan.clients)
             .map(|client| Client::new(client, network.clone(), dice.fork(), plan.nodes))
             .collect();
+        let (producers, consumers) = plan.agents.unwrap_or_default();
+        let harsh = [Fault::Power, Fault::DieWriting, Fault::WriteFails, Fault::SyncFails, Fault::DiskFull];
+        let durable = plan.faults.iter().any(|fault| harsh.contains(fault));
+        let mut agents = Vec::new();
+        for id in 0..producers {
+            agents.push(Agent::producer(id, network.clone(), dice.fork(), plan.nodes, durable));
+        }
+        for id in producers..producers + consumers {
+            agents.push(Agent::consumer(id, network.clone(), dice.fork(), plan.nodes));
+        }
         Simulation {
             next_fault_ms: 500 + dice.below(plan.fault_every_ms),
             plan,
@@ -126,6 +141,8 @@ impl Simulation {
             now_ms: 0,
             machines,
             clients,
+            agents,
+            tally: Tally::default(),
             ledger: Ledger::default(),
             floor: 0,
             writes: 0,
@@ -158,17 +175,29 @@ impl Simulation {
             *machine.medium.lock().trouble() = super::disk::Trouble::default();
             machine.disk_full_until_ms = None;
         }
+        for node in 0..self.machines.len() {
+            // Whoever had a bad disk is started anew, as an operator would do it.
+            if self.machines[node].disk_failed {
+                self.end(node, false);
+            }
+        }
         for client in &mut self.clients {
             client.done = 0;
         }
         let begun = self.now_ms;
+        let before: Vec<u64> = self.agents.iter().map(Agent::progress).collect();
         self.until(begun, "every client makes progress", |simulation| {
             let mut clients = simulation.clients.iter();
             clients.all(|client| client.is_silent() || client.done >= PROGRESS)
         })?;
+        self.until(begun, "every client of Kafka makes progress", |simulation| {
+            let mut agents = simulation.agents.iter().zip(&before);
+            agents.all(|(agent, before)| agent.progress() >= before + PROGRESS)
+        })?;
         for client in &mut self.clients {
             client.works = false;
         }
+        self.agents.iter_mut().for_each(Agent::rest);
         self.until(begun, "nothing is in flight", |simulation| {
             simulation.clients.iter().all(|client| client.is_silent() || client.is_idle())
         })?;
@@ -180,10 +209,30 @@ impl Simulation {
             let mut silent = silent.filter_map(Client::session);
             silent.all(|id| ensemble.read(|view| view.tree().session(tree::SessionId(id)).is_none()))
         })?;
+        self.until(begun, "all batches are acknowledged and read, and the replicas equal", |simulation| {
+            let Some(ends) = simulation.ends_of_partitions() else { return simulation.agents.is_empty() };
+            simulation.agents.iter().all(|agent| agent.is_done(&ends))
+        })?;
         self.until(begun, "all nodes have the same tree", Simulation::is_level)
     }
 
-    fn until(&mut self, begun: u64, what: &str, done: fn(&Simulation) -> bool) -> Result<(), String> {
+    /// Where the partitions end, if all replicas of each have the same bytes.
+    fn ends_of_partitions(&self) -> Option<BTreeMap<i32, i64>> {
+        let mut ends = BTreeMap::new();
+        for partition in 0..kafka::PARTITIONS {
+            let mut logs = self.machines.iter().map(|machine| log_of(&machine.medium.lock(), partition));
+            let mut logs: Vec<Vec<u8>> = logs.by_ref().flatten().collect();
+            let first = logs.pop()?;
+            if logs.len() + 1 != self.machines.len().min(3) || logs.iter().any(|log| *log != first) {
+                return None;
+            }
+            let last = Batch::iter(Bytes::from(first)).map_while(Result::ok).last();
+            ends.insert(partition, last.map_or(0, |batch| batch.header().next_offset()));
+        }
+        Some(ends)
+    }
+
+    fn until(&mut self, begun: u64, what: &str, done: impl Fn(&Simulation) -> bool) -> Result<(), String> {
         while !done(self) {
             if self.now_ms > begun + PATIENCE_MS {
                 return Err(format!(
@@ -222,7 +271,24 @@ impl Simulation {
                 format!("open {} silent {} done {}", client.is_open(), client.is_silent(), client.done)
             })
             .collect();
-        format!("{}; clients: {}; ledger to {}", nodes.join(", "), clients.join(", "), self.ledger.end())
+        let agents: Vec<u64> = self.agents.iter().map(Agent::progress).collect();
+        let logs: Vec<Vec<Option<usize>>> = self
+            .machines
+            .iter()
+            .map(|machine| {
+                let medium = machine.medium.lock();
+                (0..kafka::PARTITIONS)
+                    .map(|partition| log_of(&medium, partition).map(|log| log.len()))
+                    .collect()
+            })
+            .collect();
+        let kafka = format!("kafka clients: {agents:?}, logs: {logs:?}");
+        format!(
+            "{}; clients: {}; ledger to {}; {kafka}",
+            nodes.join(", "),
+            clients.join(", "),
+            self.ledger.end()
+        )
     }
 
     fn ensemble(&self, node: usize) -> Option<ensemble::Ensemble> {
@@ -257,6 +323,9 @@ impl Simulation {
         for client in &mut self.clients {
             client.tick(self.now_ms, self.floor);
         }
+        for agent in &mut self.agents {
+            agent.tick(self.now_ms, &mut self.tally);
+        }
         self.note_leader();
         if self.now_ms % COMPARE_MS == 0 {
             self.compare_trees()?;
@@ -271,9 +340,13 @@ impl Simulation {
                 Some(run) => run.node,
                 None => return Ok(()),
             },
-            Parcel::ToNode { node, .. } => *node,
-            Parcel::ToClient { .. } => usize::MAX,
+            Parcel::ToNode { node, .. } | Parcel::KafkaRequest { node, .. } => *node,
+            Parcel::ToClient { .. } | Parcel::KafkaResponse { .. } => usize::MAX,
         };
+        if let Parcel::KafkaResponse { client, connection, frame } = parcel {
+            let agent = &mut self.agents[client - FIRST_CLIENT];
+            return agent.hear(connection, frame, self.now_ms, &mut self.tally);
+        }
         if let Parcel::ToClient { client, connection, said } = parcel {
             self.network.note(format_args!("to client {client}.{connection}: {said:?}"));
             if let Some(zxid) = self.clients[client].hear(connection, said, self.now_ms)? {
@@ -297,6 +370,9 @@ impl Simulation {
             (None, Parcel::ToNode { client, connection, .. }) => {
                 let said = Said::Gone;
                 self.network.carry(Parcel::ToClient { client, connection, said });
+            }
+            (None, Parcel::KafkaRequest { client, connection, .. }) => {
+                self.network.carry(Parcel::KafkaResponse { client, connection, frame: None });
             }
             (None, _) => {}
         }
@@ -406,7 +482,7 @@ impl Simulation {
             settings: &self.plan.settings,
             network: &self.network,
             medium: &machine.medium,
-            directory: machine.directory,
+            has_broker: self.plan.agents.is_some(),
             dice: self.dice.fork(),
             now_ms: self.now_ms - STEP_MS,
         }));
@@ -418,7 +494,7 @@ impl Simulation {
         let machine = &mut self.machines[node];
         let Some(mut process) = machine.process.take() else { return };
         self.network.listens(node, None);
-        let connections = process.connections();
+        let farewells = process.farewells();
         process.kill();
         {
             let mut medium = machine.medium.lock();
@@ -432,8 +508,8 @@ impl Simulation {
         machine.disk_full_until_ms = None;
         let pause = if self.trouble { self.dice.between(10, 1_200) } else { 10 };
         machine.starts_at_ms = self.now_ms + pause;
-        for (client, connection) in connections {
-            self.network.carry(Parcel::ToClient { client, connection, said: Said::Gone });
+        for farewell in farewells {
+            self.network.carry(farewell);
         }
     }
 
@@ -534,8 +610,19 @@ impl Simulation {
     fn judge(&mut self) -> Result<(), String> {
         self.compare_trees()?;
         let lives: Vec<&Life> = self.clients.iter().flat_map(|client| &client.lives).collect();
-        judge(&lives, &self.ledger, &self.reigns)
+        judge(&lives, &self.ledger, &self.reigns)?;
+        kafka::judge(&self.tally)
     }
+}
+
+/// A node's log of one partition of the workload's topic; none if it has no such log.
+fn log_of(medium: &Medium, partition: i32) -> Option<Vec<u8>> {
+    let folder = Path::new(DATA).join(format!("{TOPIC}-{partition}"));
+    let files = medium.list(&folder);
+    let is_log = |path: &Path| path.extension().is_some_and(|extension| extension == "log");
+    let segments: Vec<&[u8]> =
+        files.iter().filter(|(path, _)| is_log(path)).map(|(_, content)| *content).collect();
+    (!segments.is_empty()).then(|| segments.concat())
 }
 
 /// The files of a node's znode log by base offset.

@@ -68,6 +68,9 @@ impl Ledger {
             let Some((base, content)) = segment else { return Ok(from) };
             // A log that begins later was made from a snapshot.
             from = from.max(*base);
+            if from >= end {
+                return Ok(from);
+            }
             let before = from;
             let mut at = 0;
             while let Some(header) = content.get(at..at + HEADER_SIZE) {
