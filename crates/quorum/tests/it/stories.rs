@@ -507,3 +507,34 @@ fn every_epoch_starts_with_a_leader_change_record() {
     }
     assert!(epoch >= 2);
 }
+
+#[test]
+fn every_replica_knows_when_it_was_last_in_touch_with_a_leader() {
+    let (mut cluster, leader) = settled(3, 4);
+    let contact = |cluster: &Cluster, id| {
+        let now = cluster.node(id).clock.shows(cluster.now);
+        quorum(cluster, id).last_contact(now).map(|moment| now.0 - moment.0)
+    };
+    cluster.run_for(1_000);
+    for id in 1..=4 {
+        assert!(contact(&cluster, id).is_some_and(|age| age < 600), "{id}: {:?}", contact(&cluster, id));
+    }
+    isolate(&mut cluster, leader);
+    cluster.run_for(1_500);
+    assert!(contact(&cluster, leader).is_some_and(|age| age >= 1_000), "{:?}", contact(&cluster, leader));
+    let follower = others(&cluster, leader)[0];
+    assert!(contact(&cluster, follower).is_some_and(|age| age >= 1_000), "{:?}", contact(&cluster, follower));
+    cluster.run_for(3_000);
+    assert!(
+        contact(&cluster, leader).is_some_and(|age| age >= 4_000),
+        "it stays as it was when the lead is lost"
+    );
+}
+
+#[test]
+fn a_lone_voter_is_always_in_touch_with_itself() {
+    let (mut cluster, leader) = settled(1, 1);
+    cluster.run_for(10_000);
+    let now = cluster.node(leader).clock.shows(cluster.now);
+    assert_eq!(quorum(&cluster, leader).last_contact(now), Some(now));
+}
