@@ -121,27 +121,25 @@ enum Content {
 
 /// Reads what the log holds between two offsets, as much as one read gives.
 fn read_log(core: &Core, from: i64, to: i64, scratch: &mut Scratch) -> Result<Vec<Logged>, String> {
-    let chunks = core.znode_log.read_tail(from, to, FOLLOW_BYTES).map_err(|error| error.to_string())?;
+    let content = core.znode_log.read_whole(from, to, FOLLOW_BYTES).map_err(|error| error.to_string())?;
     let mut end = from;
     let mut found = Vec::new();
-    'read: for chunk in chunks {
-        for batch in Batch::iter(chunk) {
-            let batch = match batch {
-                Ok(batch) => batch,
-                // A read ends anywhere in a batch; the next one begins with that batch.
-                Err(_) if end > from => break 'read,
-                Err(error) => return Err(format!("__znodes at offset {end}: {error}")),
-            };
-            if batch.header().base_offset >= to {
-                break;
-            }
-            end = batch.header().next_offset();
-            let content = match decode_txn(&batch, scratch).map_err(|fault| fault.to_string())? {
-                Some(entry) => Content::Entry(entry),
-                None => Content::Control(control::voters(&batch)),
-            };
-            found.push(Logged { end, epoch: batch.header().partition_leader_epoch, content });
+    for batch in Batch::iter(content) {
+        let batch = match batch {
+            Ok(batch) => batch,
+            // A read ends anywhere in a batch; the next one begins with that batch.
+            Err(_) if end > from => break,
+            Err(error) => return Err(format!("__znodes at offset {end}: {error}")),
+        };
+        if batch.header().base_offset >= to {
+            break;
         }
+        end = batch.header().next_offset();
+        let content = match decode_txn(&batch, scratch).map_err(|fault| fault.to_string())? {
+            Some(entry) => Content::Entry(entry),
+            None => Content::Control(control::voters(&batch)),
+        };
+        found.push(Logged { end, epoch: batch.header().partition_leader_epoch, content });
     }
     if end == from {
         return Err(format!("__znodes ends at offset {from}, although it is committed up to {to}"));

@@ -8,6 +8,7 @@
 mod applier;
 mod asks;
 mod background;
+mod census;
 mod client;
 mod config;
 mod consensus;
@@ -35,6 +36,7 @@ mod wire;
 mod writer;
 mod znode_log;
 
+pub use census::Census;
 pub use client::EmbeddedClient;
 pub use config::{ClusterConfig, ConfiguredVoter, EnsembleConfig};
 pub use coordinator::{Answer, Coordinator, CoordinatorError, Write, Written};

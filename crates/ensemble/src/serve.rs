@@ -28,10 +28,10 @@ const VERSION: i16 = 0;
 impl Ensemble {
     /// Answers a request of another node, or of a tool about the quorum: Vote, BeginQuorumEpoch, EndQuorumEpoch, Fetch of the znode log by a
     /// replica, FetchSnapshot, DescribeQuorum, Add-, Remove- and UpdateRaftVoter, Envelope. Works before the node serves clients.
-    pub async fn serve_peer(&self, request: Request, _version: i16) -> Response {
+    pub async fn serve_peer(&self, request: Request, version: i16) -> Response {
         match request {
             Request::Envelope(envelope) => Response::Envelope(serve_envelope(&self.core, envelope).await),
-            request => serve_quorum(&self.core, request).await,
+            request => serve_quorum(&self.core, request, version).await,
         }
     }
 
@@ -56,7 +56,7 @@ impl Core {
     }
 }
 
-async fn serve_quorum(core: &Arc<Core>, request: Request) -> Response {
+async fn serve_quorum(core: &Arc<Core>, request: Request, version: i16) -> Response {
     let refuse = wire::Refuser::of(&request);
     let Some((cluster, request)) = wire::parse_request(request) else {
         return refuse.with(ErrorCode::INVALID_REQUEST);
@@ -84,7 +84,7 @@ async fn serve_quorum(core: &Arc<Core>, request: Request) -> Response {
     let voters =
         core.consensus.lock().as_ref().map_or_else(VoterSet::default, |it| it.quorum.voters().clone());
     let ago = core.world.clock.wall_ms() - core.world.clock.monotonic_ms() as i64;
-    wire::response(response, records, &voters, |at: Millis| ago + at.0 as i64)
+    wire::response(version, response, records, &voters, |at: Millis| ago + at.0 as i64)
 }
 
 /// Hands a request to the quorum; its answer comes through what this returns.

@@ -51,6 +51,8 @@ const QUORUM_EPOCH_VERSION: i16 = 1;
 const FETCH_SNAPSHOT_VERSION: i16 = 1;
 const ADD_VOTER_VERSION: i16 = 1;
 const FIRST_VERSION: i16 = 0;
+/// The version of DescribeQuorum since which it tells directories and listeners.
+const DESCRIBE_VERSION: i16 = 2;
 /// A quorum's fetch may wait until there is at least one byte.
 const MIN_BYTES: i32 = 1;
 
@@ -65,9 +67,10 @@ pub(crate) fn request(cluster: Option<&str>, request: core::Request) -> (i16, Re
         core::Request::FetchSnapshot(fetch) => {
             (FETCH_SNAPSHOT_VERSION, fetch_snapshot_request(cluster_id, &fetch))
         }
-        core::Request::DescribeQuorum => {
-            (FIRST_VERSION, Request::DescribeQuorum(kafka_wire::messages::DescribeQuorumRequest::default()))
-        }
+        core::Request::DescribeQuorum => (
+            DESCRIBE_VERSION,
+            Request::DescribeQuorum(kafka_wire::messages::DescribeQuorumRequest::default()),
+        ),
         core::Request::AddVoter(add) => {
             let listener = |endpoint: &Endpoint| AddedListener {
                 name: Str::from(endpoint.listener.as_str()),
@@ -324,6 +327,7 @@ fn leader_id(leader: core::CurrentLeader) -> i32 {
 /// An answer of the core as it goes out. `records` are the bytes of the range that it names, of the log or of a snapshot; `voters`
 /// tell where the leader is; `wall_ms` turns its moments into times of day.
 pub(crate) fn response(
+    version: i16,
     response: core::Response,
     records: Records,
     voters: &VoterSet,
@@ -372,7 +376,11 @@ pub(crate) fn response(
             Response::FetchSnapshot(fetch_snapshot_response(&fetch, records))
         }
         core::Response::DescribeQuorum(describe) => {
-            Response::DescribeQuorum(describe_response(&describe, voters, moments))
+            let mut described = describe_response(&describe, voters, moments);
+            if version < DESCRIBE_VERSION {
+                forget_what_is_new(&mut described);
+            }
+            Response::DescribeQuorum(described)
         }
         core::Response::AddVoter(add) => Response::AddRaftVoter(AddRaftVoterResponse {
             error_code: code(add.error),
@@ -498,6 +506,16 @@ fn describe_response(
         topics: vec![DescribeQuorumResponseTopicData { topic_name: topic(), partitions: vec![partition] }],
         nodes: voters.iter().map(node).collect(),
         ..Default::default()
+    }
+}
+
+/// Leaves out what older versions of DescribeQuorum can't carry.
+fn forget_what_is_new(described: &mut DescribeQuorumResponse) {
+    described.nodes.clear();
+    for partition in described.topics.iter_mut().flat_map(|topic| &mut topic.partitions) {
+        for replica in partition.current_voters.iter_mut().chain(&mut partition.observers) {
+            replica.replica_directory_id = Uuid::nil();
+        }
     }
 }
 

@@ -151,9 +151,9 @@ impl ZnodeLog {
         let mut offset =
             self.newest_snapshot().map_or(0, |snapshot| snapshot.offset).max(self.log.log_start_offset());
         while offset < end {
-            let chunks = self.read_tail(offset, end, SCAN_BYTES).map_err(io::Error::other)?;
+            let content = self.read_whole(offset, end, SCAN_BYTES).map_err(io::Error::other)?;
             let from = offset;
-            for batch in chunks.into_iter().flat_map(|chunk| Batch::iter(chunk).map_while(Result::ok)) {
+            for batch in Batch::iter(content).map_while(Result::ok) {
                 offset = batch.header().next_offset();
                 if batch.header().is_control() {
                     found.extend(control::voters(&batch));
@@ -239,6 +239,12 @@ impl ZnodeLog {
     pub(crate) fn read_tail(&self, from: i64, to: i64, max_bytes: usize) -> Result<Vec<Bytes>, LogError> {
         let limits = ReadLimits { max_bytes, at_least_one: true, until: to };
         Ok(self.log.read(from, limits)?.chunks)
+    }
+
+    /// The same in one piece: a chunk of the memory's may be no more than a batch's header.
+    pub(crate) fn read_whole(&self, from: i64, to: i64, max_bytes: usize) -> Result<Bytes, LogError> {
+        let limits = ReadLimits { max_bytes, at_least_one: true, until: to };
+        Ok(self.log.read(from, limits)?.into_bytes())
     }
 
     /// Reads head, then tail: batches from the one that holds `offset` on, none at or behind `until`.

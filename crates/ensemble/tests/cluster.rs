@@ -114,6 +114,12 @@ async fn every_node_takes_writes_and_shows_them() {
             assert_eq!(data(node, &format!("/n{index}")).as_deref(), Some("x"));
         }
     }
+    let (connected, _) = connect(&cluster.follower()).await;
+    let large = "x".repeat(900_000);
+    write(&connected.session, set("/n0", &large)).await.unwrap();
+    for node in cluster.nodes() {
+        eventually(|| data(node, "/n0").as_deref() == Some(&*large)).await;
+    }
     cluster.stop().await;
 }
 
