@@ -5,6 +5,7 @@ kept then. The seed decides which faults come in which order, not what the machi
 """
 
 import argparse
+import logging
 import random
 import shutil
 import sys
@@ -130,6 +131,8 @@ def main():
     parser.add_argument("--keep-going", action="store_true", help="play all rounds even if one finds something")
     parser.add_argument("--report", type=Path, help="also write the report to this file")
     options = parser.parse_args()
+    # Lost connections are what this is about.
+    logging.getLogger("kazoo").setLevel(logging.CRITICAL)
     say(f"seed {options.seed}")
     report = run(options)
     text = report.text()

@@ -20,6 +20,7 @@ QUICK = {
     "socket.timeout.ms": 5000,
     "topic.metadata.refresh.interval.ms": 1000,
     "linger.ms": 2,
+    "log_level": 0,
 }
 
 

@@ -51,10 +51,11 @@ class Cluster:
                     self.proxy.add(number, doors[kind], port)
                     doors[kind] = f"127.0.0.1:{port}"
             self.doors[number] = doors
-        voters = ",".join(f"{number}@{self.doors[number]['kafka']}" for number in self.ids)
         for number, node in self.nodes.items():
             if count > 1:
-                node.settings["controller.quorum.voters"] = voters
+                # A node listens where its own entry says; the others reach it at its door.
+                addresses = {other: self.doors[other]["kafka"] for other in self.ids} | {number: node.kafka}
+                node.settings["controller.quorum.voters"] = ",".join(f"{one}@{addresses[one]}" for one in self.ids)
             node.settings["node.id"] = number
             node.settings["advertised.listeners"] = f"PLAINTEXT://{self.doors[number]['kafka']}"
             if replicated and count > 2:
@@ -156,7 +157,7 @@ class Cluster:
 
     def wait_in_sync(self, names=None, timeout=START_SECONDS):
         """Waits until every partition (of the topics `names`) has a leader and all of its replicas in sync."""
-        admin = AdminClient({"bootstrap.servers": self.kafka, "socket.timeout.ms": 5000})
+        admin = AdminClient({"bootstrap.servers": self.kafka, "socket.timeout.ms": 5000, "log_level": 0})
         left = ["not asked yet"]
 
         def in_sync():
