@@ -276,6 +276,7 @@ impl Core {
         self.leading.send_replace(None);
         let waiting = self.sequencer.lock().deactivate();
         self.refuse(waiting);
+        self.sessions.lock().forget_proposals();
         // A majority was out of reach for about as long as a fetch may take before this node noticed.
         let seen = self.world.clock.monotonic_ms().saturating_sub(self.config.cluster.fetch_timeout_ms);
         self.contact_ms.store(seen, Ordering::Relaxed);

@@ -141,6 +141,13 @@ impl Sessions {
         }
     }
 
+    /// This node lost its leadership, and with it perhaps what it proposed: no session is about to end on that account.
+    pub(crate) fn forget_proposals(&mut self) {
+        for tracked in self.tracked.values_mut() {
+            tracked.closing = false;
+        }
+    }
+
     /// Another node heard of a session.
     pub(crate) fn heard_of(&mut self, id: SessionId, owner: Owner, now_ms: u64) {
         if self.claim(id, owner)
