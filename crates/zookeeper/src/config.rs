@@ -34,6 +34,25 @@ pub struct ZooKeeperConfig {
     pub super_digest: Option<String>,
     /// `zookeeper.DigestAuthenticationProvider.enabled`.
     pub digest_enabled: bool,
+    /// What `conf` shows of the ensemble; `None` on a server that is alone.
+    pub quorum: Option<QuorumView>,
+}
+
+/// The settings of a member of an ensemble, for `conf`. Times are in ticks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QuorumView {
+    /// `initLimit`.
+    pub init_limit: u32,
+    /// `syncLimit`.
+    pub sync_limit: u32,
+    /// The second port of the own `server.N`.
+    pub election_port: u16,
+    /// The first port of the own `server.N`.
+    pub quorum_port: u16,
+    /// Whether it has no vote.
+    pub is_observer: bool,
+    /// The members, as in `/zookeeper/config`.
+    pub membership: String,
 }
 
 impl Default for ZooKeeperConfig {
@@ -50,6 +69,7 @@ impl Default for ZooKeeperConfig {
             four_letter_words: Whitelist::default(),
             super_digest: None,
             digest_enabled: true,
+            quorum: None,
         }
     }
 }

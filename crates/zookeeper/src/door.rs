@@ -7,7 +7,7 @@ use crate::connection::Connection;
 use crate::serving;
 use crate::stats::ServerStats;
 use base::World;
-use ensemble::{Ensemble, Mode};
+use ensemble::{Census, Ensemble, Mode};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::io;
@@ -30,6 +30,31 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
 /// Bytes of unanswered requests of all connections beyond which a connection that has one is read no further.
 const REQUEST_BYTES_MAX: usize = 64 << 20;
+
+/// A server's part in the ensemble, in ZooKeeper's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// It is alone.
+    Standalone,
+    /// It leads those that were counted.
+    Leader(Census),
+    /// It votes and follows.
+    Follower,
+    /// It follows.
+    Observer,
+}
+
+impl Role {
+    /// How `srvr` and `mntr` call it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Role::Standalone => "standalone",
+            Role::Leader(_) => "leader",
+            Role::Follower => "follower",
+            Role::Observer => "observer",
+        }
+    }
+}
 
 /// The port could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -271,13 +296,16 @@ impl Door {
         self.world.clock.wall_ms() + monotonic_ms.cast_signed() - self.now_ms().cast_signed()
     }
 
-    /// The server's role, as `srvr` and `mntr` call it.
-    pub(crate) fn mode(&self) -> &'static str {
+    /// The server's part in the ensemble. A leader whom nobody follows or could follow is a standalone server.
+    pub(crate) async fn role(&self) -> Role {
         match self.ensemble.status().mode {
-            Mode::Standalone => "standalone",
-            Mode::Leader => "leader",
-            Mode::Follower => "follower",
-            Mode::Observer => "observer",
+            Mode::Standalone => Role::Standalone,
+            Mode::Follower => Role::Follower,
+            Mode::Observer => Role::Observer,
+            Mode::Leader => match self.ensemble.census().await {
+                Some(Census { voters: 1, observers: 0, .. }) => Role::Standalone,
+                census => Role::Leader(census.unwrap_or_default()),
+            },
         }
     }
 

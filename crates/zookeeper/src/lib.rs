@@ -22,6 +22,6 @@ mod summary;
 mod words;
 mod writes;
 
-pub use config::{DEFAULT_CLIENT_PORT, ZooKeeperConfig};
+pub use config::{DEFAULT_CLIENT_PORT, QuorumView, ZooKeeperConfig};
 pub use door::{BindError, RunningDoor, VERSION, bind, serve};
 pub use words::Whitelist;

@@ -20,7 +20,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use zoo::{Applied, ZooSettings};
-use zookeeper::ZooKeeperConfig;
+use zookeeper::{QuorumView, ZooKeeperConfig};
 
 /// The file in `dataDir` that holds the node's number.
 const MYID_FILE: &str = "myid";
@@ -213,7 +213,7 @@ impl Loading {
         if let Some(dir) = zoo.data_dir.as_ref().filter(|_| !sets_folders) {
             pairs.push(("log.dirs".to_owned(), dir.display().to_string()));
         }
-        let zookeeper = zoo.door(id);
+        let mut zookeeper = zoo.door(id);
         let broker = self.broker(pairs.clone());
         let Some(broker) = broker.filter(|_| self.errors.is_empty()) else { return Err(self.errors) };
         let (broker, cluster) = self.cluster(&zoo, broker, pairs, id, zookeeper.client_port);
@@ -233,6 +233,7 @@ impl Loading {
         if !self.errors.is_empty() {
             return Err(self.errors);
         }
+        zookeeper.quorum = quorum_view(&zoo, &cluster, id);
         let warnings = self.warnings;
         let node_id = broker.node_id;
         Ok(NodeConfig { node_id, znodes_dir, log_dirs, zookeeper, broker, cluster, warnings, zoo })
@@ -462,6 +463,20 @@ fn names_own_door(connect: &str, port: u16) -> bool {
     let Some((host, given)) = connect.rsplit_once(':') else { return false };
     let is_local = matches!(host, "localhost" | "127.0.0.1" | "[::1]" | "::1");
     is_local && given.parse() == Ok(port)
+}
+
+/// What `conf` shows of the ensemble.
+fn quorum_view(zoo: &ZooSettings, cluster: &Cluster, id: Option<i32>) -> Option<QuorumView> {
+    let quorum_port = cluster.own.as_ref().map_or(0, |own| own.port);
+    let member = id.and_then(|id| zoo.members.get(&id));
+    Some(QuorumView {
+        init_limit: zoo.init_limit.unwrap_or(0),
+        sync_limit: zoo.sync_limit.unwrap_or(0),
+        election_port: member.map_or(quorum_port, |member| member.election_port),
+        quorum_port,
+        is_observer: !cluster.voters.iter().any(|voter| Some(voter.id) == id),
+        membership: cluster.membership.clone()?,
+    })
 }
 
 /// Whether a server of `zookeeper.connect` is a member of this ensemble.

@@ -14,6 +14,7 @@ mod machine;
 mod membership;
 mod node;
 mod signals;
+mod strangers;
 
 use base::World;
 use clap::Parser;

@@ -11,6 +11,7 @@ use crate::config::{Cluster, NodeConfig};
 use crate::folders::{DataFolders, FolderError};
 use crate::machine;
 use crate::membership;
+use crate::strangers;
 use base::World;
 use broker::{Broker, BrokerOptions};
 use controller::config::Listener;
@@ -111,6 +112,12 @@ impl Node {
         until_serving(&ensemble, &config.cluster).await?;
         if let Some(id) = cluster_id(&ensemble) {
             join_cluster(&mut folders, &config, &ensemble, &id)?;
+        }
+        let own = folders.cluster_id.clone();
+        if let Some(theirs) =
+            strangers::other_cluster(&ensemble, &config.cluster, &peers, own.as_deref()).await
+        {
+            return Err(StartError::OtherCluster { own: own.unwrap_or_default(), theirs });
         }
         let options = ControllerOptions {
             world: world.clone(),

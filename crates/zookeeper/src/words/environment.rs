@@ -9,6 +9,8 @@ use std::sync::Arc;
 const FOLDER_DEPTH_MAX: usize = 2;
 /// The most that is read of a file that the kernel makes up.
 const KERNEL_FILE_BYTES_MAX: usize = 4096;
+/// The only algorithm that a ZooKeeper has had since 3.6; a tool that asks expects its number.
+const ELECTION_ALGORITHM: u8 = 3;
 /// What Java shows for a property that isn't set. Properties of a Java machine are kept for scripts that look for them.
 const NOT_AVAILABLE: &str = "<NA>";
 
@@ -27,6 +29,12 @@ pub(super) async fn configuration(door: &Arc<Door>) -> String {
     put!(text, "minSessionTimeout={}\n", ensemble.session_timeout_min_ms);
     put!(text, "maxSessionTimeout={}\n", ensemble.session_timeout_max_ms);
     put!(text, "clientPortListenBacklog={backlog}\nserverId={}\n", ensemble.node_id);
+    if let Some(quorum) = &config.quorum {
+        put!(text, "initLimit={}\nsyncLimit={}\n", quorum.init_limit, quorum.sync_limit);
+        put!(text, "electionAlg={ELECTION_ALGORITHM}\nelectionPort={}\n", quorum.election_port);
+        put!(text, "quorumPort={}\npeerType={}\n", quorum.quorum_port, u8::from(quorum.is_observer));
+        put!(text, "membership: \n{}", quorum.membership);
+    }
     text
 }
 

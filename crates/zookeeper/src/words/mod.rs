@@ -124,6 +124,9 @@ pub(crate) async fn answer(door: &Arc<Door>, word: Word, mask: u64) -> String {
     if !door.config.four_letter_words.contains(word) {
         return refusal(word);
     }
+    if let Some(text) = without_service(word).filter(|_| !door.ensemble.is_serving()) {
+        return text.to_owned();
+    }
     match word {
         Word::Conf => environment::configuration(door).await,
         Word::Cons => server::connections(door),
@@ -140,11 +143,33 @@ pub(crate) async fn answer(door: &Arc<Door>, word: Word, mask: u64) -> String {
         // Accepted for the sake of scripts; what is traced is chosen by the node's log filter.
         Word::Stmk => mask.cast_signed().to_string(),
         Word::Srst => server::reset(door),
-        Word::Srvr => server::server(door),
-        Word::Stat => server::statistics(door),
+        Word::Srvr => server::server(door).await,
+        Word::Stat => server::statistics(door).await,
         Word::Wchc => dump::watches_by_session(door),
         Word::Wchp => dump::watches_by_path(door),
         Word::Wchs => dump::watches_summary(door),
+    }
+}
+
+/// What a word answers on a node that serves nobody at the moment, if that differs (`AbstractFourLetterCommand`).
+fn without_service(word: Word) -> Option<&'static str> {
+    match word {
+        Word::Envi | Word::Gtmk | Word::Ruok | Word::Stmk => None,
+        Word::Isro => Some("null"),
+        // Unlike the others this one ends without a line break.
+        Word::Hash => Some("This ZooKeeper instance is not currently serving requests"),
+        Word::Conf
+        | Word::Cons
+        | Word::Crst
+        | Word::Dirs
+        | Word::Dump
+        | Word::Mntr
+        | Word::Srst
+        | Word::Srvr
+        | Word::Stat
+        | Word::Wchc
+        | Word::Wchp
+        | Word::Wchs => Some("This ZooKeeper instance is not currently serving requests\n"),
     }
 }
 

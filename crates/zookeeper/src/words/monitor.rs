@@ -3,7 +3,7 @@
 //! Invariant: a key of ZooKeeper's is printed only if its value is measured here; nothing is made up for the sake of a full list.
 use super::environment::kernel_file;
 use super::text::{java_double, put};
-use crate::door::{Door, VERSION};
+use crate::door::{Door, Role, VERSION};
 use crate::opcode::metric_name;
 use crate::summary::{Histogram, Summary};
 use std::collections::BTreeMap;
@@ -18,12 +18,31 @@ pub(super) async fn metrics(door: &Arc<Door>) -> String {
         tokio::task::spawn_blocking(move || file_descriptors(&door)).await.unwrap_or_default()
     };
     let mut text = String::new();
-    put!(text, "zk_version\t{VERSION}\nzk_server_state\t{}\n", door.mode());
+    let role = door.role().await;
+    put!(text, "zk_version\t{VERSION}\nzk_server_state\t{}\n", role.name());
+    put_ensemble(&mut text, role);
     put_gauges(&mut text, door, descriptors);
     put_counters(&mut text, door);
     put_histogram(&mut text, "readlatency", &door.stats.read_latency);
     put_histogram(&mut text, "updatelatency", &door.stats.update_latency);
     text
+}
+
+/// What a member of an ensemble knows of it (`QuorumZooKeeperServer`, `LeaderZooKeeperServer`); `zk_followers` is of 3.4.
+fn put_ensemble(text: &mut String, role: Role) {
+    let state = match role {
+        Role::Standalone => return,
+        Role::Leader(_) => "leading - broadcast",
+        Role::Follower => "following - broadcast",
+        Role::Observer => "observing - broadcast",
+    };
+    put_line(text, "peer_state", state);
+    let Role::Leader(census) = role else { return };
+    put_line(text, "quorum_size", census.voters);
+    put_line(text, "learners", census.followers + census.observers);
+    put_line(text, "followers", census.followers);
+    put_line(text, "synced_followers", census.synced_followers);
+    put_line(text, "synced_observers", census.synced_observers);
 }
 
 fn put_gauges(text: &mut String, door: &Door, (open, max): (u64, u64)) {

@@ -1,7 +1,7 @@
 //! `srvr`, `stat`, `cons` and the two resets.
 use super::text::{java_address, java_double, put};
 use crate::connection::{Connection, Snapshot};
-use crate::door::{Door, VERSION};
+use crate::door::{Door, Role, VERSION};
 use std::sync::atomic::Ordering::Relaxed;
 
 /// Read and write interest as Java's selection keys number them.
@@ -9,14 +9,15 @@ const INTEREST_READ: u8 = 1;
 const INTEREST_WRITE: u8 = 4;
 
 /// `srvr`.
-pub(super) fn server(door: &Door) -> String {
+pub(super) async fn server(door: &Door) -> String {
     let mut text = version_line();
-    put_numbers(&mut text, door);
+    put_numbers(&mut text, door, door.role().await);
     text
 }
 
 /// `stat`.
-pub(super) fn statistics(door: &Door) -> String {
+pub(super) async fn statistics(door: &Door) -> String {
+    let role = door.role().await;
     let mut text = version_line();
     text.push_str("Clients:\n");
     for connection in door.connections() {
@@ -24,7 +25,7 @@ pub(super) fn statistics(door: &Door) -> String {
         text.push('\n');
     }
     text.push('\n');
-    put_numbers(&mut text, door);
+    put_numbers(&mut text, door, role);
     text
 }
 
@@ -57,7 +58,7 @@ fn version_line() -> String {
     format!("Zookeeper version: {VERSION}\n")
 }
 
-fn put_numbers(text: &mut String, door: &Door) {
+fn put_numbers(text: &mut String, door: &Door, role: Role) {
     let stats = &door.stats;
     let status = door.ensemble.status();
     put!(
@@ -69,7 +70,7 @@ fn put_numbers(text: &mut String, door: &Door) {
     );
     put!(text, "Received: {}\nSent: {}\n", stats.received.load(Relaxed), stats.sent.load(Relaxed));
     put!(text, "Connections: {}\nOutstanding: {}\n", door.connection_count(), door.outstanding());
-    put!(text, "Zxid: {}\nMode: {}\n", status.last_zxid, door.mode());
+    put!(text, "Zxid: {}\nMode: {}\n", status.last_zxid, role.name());
     put!(text, "Node count: {}\n", status.znodes);
 }
 

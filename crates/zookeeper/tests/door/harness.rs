@@ -42,7 +42,8 @@ pub(crate) async fn node_with(adjust: impl FnOnce(&mut ZooKeeperConfig, &mut Ens
         ..ZooKeeperConfig::default()
     };
     adjust(&mut config, &mut ensemble_config);
-    let running = RunningEnsemble::start(World::system(), ensemble_config, None).expect("the ensemble starts");
+    let running =
+        RunningEnsemble::start(World::system(), ensemble_config, None).expect("the ensemble starts");
     within(running.ensemble().serving()).await.expect("the ensemble serves");
     let listener = zookeeper::bind(&config).await.expect("a free port");
     let door = zookeeper::serve(listener, config, running.ensemble().clone()).expect("the door serves");

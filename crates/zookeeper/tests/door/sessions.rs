@@ -199,8 +199,8 @@ async fn sessions_and_znodes_survive_a_restart() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let start = || async {
         let config = ensemble::EnsembleConfig::new(folder.path().to_owned(), 1, uuid::Uuid::from_u128(1));
-        let running =
-            ensemble::RunningEnsemble::start(base::World::system(), config, None).expect("the ensemble starts");
+        let running = ensemble::RunningEnsemble::start(base::World::system(), config, None)
+            .expect("the ensemble starts");
         within(running.ensemble().serving()).await.expect("the ensemble serves");
         let config = zookeeper::ZooKeeperConfig {
             client_port: 0,

@@ -2,6 +2,7 @@
 //!
 //! Every test has its own folder, takes free ports and ends the process it started. Times are limits for a process that hangs, never
 //! something that a test is about.
+mod cluster;
 mod configuration;
 mod refusals;
 mod server;

@@ -125,17 +125,21 @@ impl Server {
 
     /// Starts a process and waits for its line `ready`.
     pub(crate) fn start(command: Command) -> Server {
-        let mut server = Server::spawn(command);
+        Server::spawn(command).ready()
+    }
+
+    /// Waits for the line `ready`.
+    pub(crate) fn ready(mut self) -> Server {
         loop {
-            match server.stdout.recv_timeout(PATIENCE) {
-                Ok(line) => server.said.push(line),
+            match self.stdout.recv_timeout(PATIENCE) {
+                Ok(line) => self.said.push(line),
                 Err(_) => {
-                    let said = server.said.clone();
-                    panic!("the node did not become ready: {said:#?} {:#?}", server.end(libc::SIGKILL));
+                    let said = self.said.clone();
+                    panic!("the node did not become ready: {said:#?} {:#?}", self.end(libc::SIGKILL));
                 }
             }
-            if server.said.last().is_some_and(|line| line == "ready") {
-                return server;
+            if self.said.last().is_some_and(|line| line == "ready") {
+                return self;
             }
         }
     }

@@ -60,7 +60,13 @@ pub(crate) struct Session {
 impl Session {
     /// Opens a session.
     pub(crate) fn open(address: SocketAddr) -> Session {
-        let mut stream = connect(address);
+        Session::try_open(address).expect("the node opens a session")
+    }
+
+    /// Opens a session; `None` if the node is gone or serves nobody.
+    pub(crate) fn try_open(address: SocketAddr) -> Option<Session> {
+        let mut stream = TcpStream::connect(address).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).expect("a limit for reading");
         let mut request = Vec::new();
         request.extend(0_i32.to_be_bytes());
         request.extend(0_i64.to_be_bytes());
@@ -70,9 +76,12 @@ impl Session {
         request.extend([0; 16]);
         request.push(0);
         send_frame(&mut stream, &request);
-        let response = read_frame(&mut stream);
+        let mut length = [0; 4];
+        stream.read_exact(&mut length).ok()?;
+        let mut response = vec![0; usize::try_from(i32::from_be_bytes(length)).ok()?];
+        stream.read_exact(&mut response).ok()?;
         assert!(response[4..8] != [0; 4], "the session has a timeout");
-        Session { stream, next: 0 }
+        Some(Session { stream, next: 0 })
     }
 
     /// Sends a request without waiting for its answer.
@@ -126,6 +135,13 @@ impl Session {
         let length =
             |bytes: &[u8]| usize::try_from(i32::from_be_bytes(bytes.try_into().expect("four bytes")));
         (error == 0).then(|| body[4..4 + length(&body[..4]).expect("a length")].to_vec())
+    }
+
+    /// Waits until everything that was written anywhere before is seen here.
+    pub(crate) fn sync(&mut self) {
+        const SYNC: i32 = 9;
+        self.send(SYNC, &buffer(b"/"));
+        assert_eq!(self.receive().0, 0, "the node is up to date with the leader");
     }
 
     /// Asks for the data of a znode without reading the answer.
