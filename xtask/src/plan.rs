@@ -28,7 +28,7 @@ enum Action {
     Suite(String),
     Clustered(String),
     Chaos,
-    Sim,
+    Sim { nodes: bool },
 }
 
 /// One line of the plan.
@@ -51,7 +51,8 @@ fn steps(root: &Path) -> Result<Vec<Step>> {
         Step::new("deny", Action::Deny),
         Step::new("clippy", Action::Clippy),
         Step::new("unit", Action::Unit),
-        Step::new("sim", Action::Sim),
+        Step::new("sim-core", Action::Sim { nodes: false }),
+        Step::new("sim-nodes", Action::Sim { nodes: true }),
         Step::new("server", Action::Server),
     ];
     for suite in compat::suites(root)? {
@@ -142,7 +143,9 @@ fn perform(root: &Path, action: &Action) -> Result<()> {
         Action::Tidy => tidy::run(root)?,
         Action::Deny => deny(root)?,
         Action::Unit => cargo(&["test", "--workspace", "--locked", "--quiet"])?,
-        Action::Sim => sim::Arguments::slices().iter().try_for_each(|slice| sim::run(root, slice))?,
+        Action::Sim { nodes } => {
+            sim::Arguments::slices(*nodes).iter().try_for_each(|slice| sim::run(root, slice))?
+        }
         Action::Server => compat::build_server(root)?,
         Action::Suite(suite) => compat::run_suite(root, suite, &[])?,
         Action::Clustered(suite) => compat::run_clustered(root, suite)?,

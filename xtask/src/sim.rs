@@ -6,14 +6,16 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use crate::process;
 
-/// How many fresh seeds of the core `cargo xtask test` runs.
-const SEEDS_OF_THE_PLAN: u64 = 2_000;
-/// Within so many seeds from 0 on every bug that is planted in the core is found.
-const SEEDS_FOR_MUTANTS: u64 = 1_000;
+/// How many fresh seeds of the core `cargo xtask test` runs, and within how many seeds it finds every planted bug.
+const CORE_SLICES: (u64, u64) = (2_000, 1_000);
+/// The same for whole nodes.
+const NODE_SLICES: (u64, u64) = (100, 2_000);
+/// How many seeds each planted bug is given unless told.
+const SEEDS_FOR_MUTANTS: u64 = 10_000;
 
 /// The arguments of `cargo xtask sim`.
 #[derive(clap::Args, Default)]
@@ -30,38 +32,45 @@ pub(crate) struct Arguments {
     /// Print everything that happens; for one seed
     #[arg(long)]
     loud: bool,
-    /// Plant bugs, and demand that each is found
+    /// Plant every bug in turn, in the core or with --nodes in whole nodes, and demand that each is found
     #[arg(long)]
     mutants: bool,
     /// Plant just the bug of this name
-    #[arg(long, value_name = "NAME", requires = "mutants")]
-    only: Option<String>,
+    #[arg(long, value_name = "NAME")]
+    mutant: Option<String>,
     /// Run whole nodes instead of the core alone
     #[arg(long)]
     nodes: bool,
     /// How many nodes there are; by the seed unless told
     #[arg(long, requires = "nodes")]
     count: Option<usize>,
+    /// Whether the nodes have a broker; by the seed unless told
+    #[arg(long, requires = "nodes")]
+    brokers: Option<bool>,
 }
 
 impl Arguments {
-    /// What `cargo xtask test` runs: fresh seeds, and every planted bug of the core.
-    pub(crate) fn slices() -> [Self; 2] {
+    /// What `cargo xtask test` runs of the core, or of whole nodes: fresh seeds, and the planted bugs, each within so
+    /// many seeds that are known to find it.
+    pub(crate) fn slices(nodes: bool) -> [Self; 2] {
+        let (fresh, mutants) = if nodes { NODE_SLICES } else { CORE_SLICES };
         [
-            Self { seeds: Some(SEEDS_OF_THE_PLAN), ..Self::default() },
-            Self { seeds: Some(SEEDS_FOR_MUTANTS), mutants: true, ..Self::default() },
+            Self { seeds: Some(fresh), nodes, ..Self::default() },
+            Self { seeds: Some(mutants), seed: Some(0), mutants: true, nodes, ..Self::default() },
         ]
+    }
+
+    fn plants(&self) -> bool {
+        self.mutants || self.mutant.is_some()
     }
 }
 
 /// Runs what the arguments say; an error if a seed breaks a promise or a planted bug is not found.
 pub(crate) fn run(root: &Path, arguments: &Arguments) -> Result<()> {
-    match (arguments.nodes, arguments.mutants) {
-        (false, false) => storms(root, arguments),
-        (false, true) => core_mutants(root, arguments),
-        (true, false) => nodes(root, arguments),
-        (true, true) => bail!("bugs are planted in the core; leave --nodes out"),
+    if arguments.nodes {
+        return nodes(root, arguments);
     }
+    if arguments.plants() { core_mutants(root, arguments) } else { storms(root, arguments) }
 }
 
 fn storms(root: &Path, arguments: &Arguments) -> Result<()> {
@@ -69,7 +78,7 @@ fn storms(root: &Path, arguments: &Arguments) -> Result<()> {
     println!("storms over the core: seeds from {first}");
     let mut command = core(root, arguments, "a_storm_breaks_no_promise", &[]);
     command.env("QUORUM_SEED", first.to_string());
-    command.env("QUORUM_SEEDS", arguments.seeds.unwrap_or(SEEDS_OF_THE_PLAN).to_string());
+    command.env("QUORUM_SEEDS", arguments.seeds.unwrap_or(CORE_SLICES.0).to_string());
     if arguments.loud {
         command.env("QUORUM_TRACE", "1");
     }
@@ -79,8 +88,8 @@ fn storms(root: &Path, arguments: &Arguments) -> Result<()> {
 fn core_mutants(root: &Path, arguments: &Arguments) -> Result<()> {
     let mut command = core(root, arguments, "every_planted_bug_is_found", &["--features", "mutants"]);
     command.env("QUORUM_SEED", arguments.seed.unwrap_or(0).to_string());
-    command.env("QUORUM_SEEDS", arguments.seeds.unwrap_or(10_000).to_string());
-    if let Some(name) = &arguments.only {
+    command.env("QUORUM_SEEDS", arguments.seeds.unwrap_or(SEEDS_FOR_MUTANTS).to_string());
+    if let Some(name) = &arguments.mutant {
         command.env("QUORUM_MUTANT", name);
     }
     process::run(&mut command)
@@ -120,8 +129,16 @@ fn nodes(root: &Path, arguments: &Arguments) -> Result<()> {
             command.args([flag, &number.to_string()]);
         }
     }
-    if arguments.loud {
-        command.arg("--loud");
+    if let Some(brokers) = arguments.brokers {
+        command.args(["--brokers", &brokers.to_string()]);
+    }
+    if let Some(name) = &arguments.mutant {
+        command.args(["--mutant", name]);
+    }
+    for (flag, set) in [("--loud", arguments.loud), ("--mutants", arguments.mutants)] {
+        if set {
+            command.arg(flag);
+        }
     }
     process::run(&mut command)
 }
