@@ -1,6 +1,6 @@
 //! The broker: what the door asks, put to partitions, groups and producer ids; and the tasks that keep them going.
 use crate::ErrorCode;
-use crate::fetch::{FetchLimits, FetchSessions, fetch};
+use crate::fetch::{FetchLimits, FetchSessions, ReplicaSessions, fetch};
 use crate::groups::{Groups, OFFSETS_TOPIC};
 use crate::internal_topics::{InternalTopics, is_closed_to_producers};
 use crate::partition::{Appended, Partition, Reader};
@@ -70,6 +70,7 @@ pub struct Broker {
     world: World,
     partitions: Arc<Partitions>,
     sessions: FetchSessions,
+    replica_sessions: ReplicaSessions,
     groups: Arc<Groups>,
     producer_ids: ProducerIds,
     fetchers: Option<Fetchers>,
@@ -113,6 +114,7 @@ impl Broker {
             world,
             partitions,
             sessions: FetchSessions::new(slots),
+            replica_sessions: ReplicaSessions::default(),
             groups,
             producer_ids: ProducerIds::new(producer_ids),
             fetchers,
@@ -314,11 +316,29 @@ impl Broker {
 
     /// Reads from many partitions, within a fetch session if the client wants one, waiting for enough bytes.
     pub async fn fetch(&self, mut request: FetchRequest) -> FetchReply {
+        let limits = self.fetch_limits(&request);
+        let resolve = |partition: &crate::requests::FetchPartition| {
+            self.partitions.source(&partition.topic, partition.partition)
+        };
+        if let Some(replica) = request.replica {
+            let now = self.world.clock.monotonic_ms();
+            self.partitions.neighbours().note_fetch(replica.id, now);
+            if request.session_epoch >= 0 {
+                let fresh_id = || self.world.random.u64() as i32;
+                return self.replica_sessions.fetch(request, replica, limits, resolve, now, fresh_id).await;
+            }
+        }
         let opened = self.sessions.open(&mut request, self.world.clock.monotonic_ms());
         let (context, wanted) = match opened {
             Ok(opened) => opened,
             Err(error) => return FetchReply { error, session_id: 0, partitions: Vec::new() },
         };
+        let fetched = fetch(resolve, &wanted, limits).await;
+        let now = self.world.clock.monotonic_ms();
+        self.sessions.close(context, wanted, fetched, now, || self.world.random.u64() as i32)
+    }
+
+    fn fetch_limits(&self, request: &FetchRequest) -> FetchLimits {
         let bytes = |count: i32| count.max(0).unsigned_abs() as usize;
         let most = match request.replica {
             // A replica asks for what its own settings allow.
@@ -326,7 +346,7 @@ impl Broker {
             None => self.partitions.view().broker_config.network.fetch_max_bytes,
         };
         let max_bytes = bytes(request.max_bytes.min(most));
-        let limits = FetchLimits {
+        FetchLimits {
             max_wait: Duration::from_millis(u64::from(request.max_wait_ms.max(0).unsigned_abs())),
             min_bytes: bytes(request.min_bytes).min(max_bytes),
             max_bytes,
@@ -339,14 +359,7 @@ impl Broker {
                 },
             },
             allows_zstd: request.allows_zstd,
-        };
-        let resolve = |partition: &crate::requests::FetchPartition| {
-            self.partitions.source(&partition.topic, partition.partition)
-        };
-        let superseded = context.superseded();
-        let fetched = fetch(resolve, wanted.clone(), limits, superseded).await;
-        let now = self.world.clock.monotonic_ms();
-        self.sessions.close(context, wanted, fetched, now, || self.world.random.u64() as i32)
+        }
     }
 
     /// Looks up offsets by time. A partition that is asked for twice is INVALID_REQUEST both times.

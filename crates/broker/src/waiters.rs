@@ -38,6 +38,8 @@ struct Waiting {
     waiter: Arc<Waiter>,
     index: usize,
     bytes: u64,
+    /// Whether it was left a hint already.
+    hinted: bool,
 }
 
 /// What woke a waiter.
@@ -80,6 +82,11 @@ impl Waiter {
         }
     }
 
+    /// The sources that had news or left a hint since this was asked last, without waiting.
+    pub(crate) fn woken_by_now(&self) -> Vec<Woken> {
+        std::mem::take(&mut *self.woken.lock())
+    }
+
     fn wake(&self, woken: Woken) {
         self.woken.lock().push(woken);
         self.notify.notify_one();
@@ -104,7 +111,9 @@ impl Waiters {
             waiter.wake(Woken { index, bytes, urgent: bytes == 0, mark });
             return;
         }
-        inner.waiting.insert(waiter.id, Waiting { waiter: waiter.clone(), index, bytes: since.bytes });
+        inner
+            .waiting
+            .insert(waiter.id, Waiting { waiter: waiter.clone(), index, bytes: since.bytes, hinted: false });
     }
 
     /// Forgets a waiter.
@@ -128,6 +137,19 @@ impl Waiters {
         self.news(0, true);
     }
 
+    /// Leaves a hint to whoever waits: nobody is woken, but who wakes or comes again looks here, too.
+    pub(crate) fn hinted(&self) {
+        let mut inner = self.inner.lock();
+        inner.version += 1;
+        let mark = Mark { version: inner.version, bytes: inner.bytes };
+        for Waiting { waiter, index, bytes, hinted } in inner.waiting.values_mut() {
+            if !std::mem::replace(hinted, true) {
+                let woken = Woken { index: *index, bytes: mark.bytes - *bytes, urgent: false, mark };
+                waiter.woken.lock().push(woken);
+            }
+        }
+    }
+
     fn news(&self, bytes: u64, urgent: bool) {
         let mut inner = self.inner.lock();
         inner.version += 1;
@@ -138,7 +160,7 @@ impl Waiters {
         }
         let waiting = std::mem::take(&mut inner.waiting);
         drop(inner);
-        for (_, Waiting { waiter, index, bytes }) in waiting {
+        for (_, Waiting { waiter, index, bytes, .. }) in waiting {
             waiter.wake(Woken { index, bytes: mark.bytes - bytes, urgent, mark });
         }
     }
@@ -173,6 +195,24 @@ mod tests {
         source.register(&waiter, 3, mark);
         let woken = waiter.woken().await;
         assert_eq!(woken, [Woken { index: 3, bytes: 11, urgent: false, mark: source.mark() }]);
+    }
+
+    #[tokio::test]
+    async fn a_hint_wakes_nobody_and_is_found_later() {
+        let source = Waiters::default();
+        let waiter = Waiter::new();
+        source.register(&waiter, 4, source.mark());
+        let waiting = tokio::time::timeout(std::time::Duration::from_millis(1), waiter.woken());
+        let hint = async {
+            source.hinted();
+            source.hinted();
+        };
+        let (waited, ()) = tokio::join!(waiting, hint);
+        assert!(waited.is_err(), "nobody is woken");
+        assert_eq!(waiter.woken_by_now().len(), 1, "hints don't pile up");
+        source.grown(3);
+        let woken = waiter.woken().await;
+        assert_eq!((woken.len(), woken[0].bytes), (1, 3), "the registration still holds");
     }
 
     #[tokio::test]

@@ -2,8 +2,9 @@
 //!
 //! A fetch that must wait registers one waiter at all its sources; only those with news are read again. It ends when the bytes
 //! suffice, the time is up, or something happened that the client should know at once: an error, a diverging epoch, a nearer replica,
-//! or records that end before the partition does (a closed segment, a limit), to which nothing can be added by waiting. A replica is
-//! also answered when it has not heard of a high watermark or a log start yet, and when its next request has come.
+//! or records that end before the partition does (a closed segment, a limit), to which nothing can be added by waiting. `session` is
+//! about consumers that fetch incrementally, `replica` about brokers that do.
+mod replica;
 mod session;
 
 use crate::ErrorCode;
@@ -12,10 +13,10 @@ use crate::requests::{FetchPartition, FetchedPartition};
 use crate::source::Source;
 use crate::waiters::{Mark, Waiter, Woken};
 use kafka_wire::Records;
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(crate) use replica::ReplicaSessions;
 pub(crate) use session::FetchSessions;
 
 /// What bounds a fetch.
@@ -28,18 +29,9 @@ pub(crate) struct FetchLimits {
     pub(crate) allows_zstd: bool,
 }
 
-/// One partition that is to be fetched.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Wanted {
-    pub(crate) request: FetchPartition,
-    /// The high watermark and the log start that a session's client was told, -1 for what it must be told; none without a session.
-    pub(crate) told: Option<(i64, i64)>,
-}
-
 /// One partition of a fetch that is under way.
 struct Slot {
     request: FetchPartition,
-    told: Option<(i64, i64)>,
     /// Whether it was read before.
     read_before: bool,
     source: Result<Source, ErrorCode>,
@@ -55,27 +47,19 @@ struct Slot {
     complete: bool,
 }
 
-/// Reads all partitions, waiting for enough bytes if need be, but no longer than until the fetch is superseded. Results come in the
-/// order of `wanted`.
+/// Reads all partitions, waiting for enough bytes if need be. Results come in the order of `wanted`.
 pub(crate) async fn fetch(
     resolve: impl Fn(&FetchPartition) -> Result<Source, ErrorCode>,
-    wanted: Vec<Wanted>,
+    wanted: &[FetchPartition],
     limits: FetchLimits,
-    superseded: impl Future<Output = ()>,
 ) -> Vec<FetchedPartition> {
     let max_wait = limits.max_wait;
-    let slots = wanted.into_iter().map(|wanted| {
-        let source = resolve(&wanted.request);
-        Slot::new(wanted, source)
-    });
-    let mut round = Round { slots: slots.collect(), limits, waiter: None };
+    let slots = wanted.iter().map(|request| Slot::new(request, resolve(request))).collect();
+    let mut round = Round { slots, limits, waiter: None };
     round.read_stale();
     if !round.is_due() && !max_wait.is_zero() {
-        tokio::select! {
-            // Time being up is an ordinary end: what there is then is the answer.
-            _in_time = tokio::time::timeout(max_wait, round.wait()) => {}
-            () = superseded => {}
-        }
+        // Time being up is an ordinary end: what there is then is the answer.
+        let _in_time = tokio::time::timeout(max_wait, round.wait()).await;
         round.read_stale();
     }
     round.finish()
@@ -164,18 +148,15 @@ impl Drop for Round {
 }
 
 impl Slot {
-    fn new(wanted: Wanted, source: Result<Source, ErrorCode>) -> Slot {
-        let Wanted { request, told } = wanted;
-        let result = failed(&request, ErrorCode::NONE);
+    fn new(request: &FetchPartition, source: Result<Source, ErrorCode>) -> Slot {
         Slot {
-            request,
-            told,
+            request: request.clone(),
             read_before: false,
             source,
             mark: Mark::default(),
             grown: 0,
             stale: true,
-            result,
+            result: failed(request, ErrorCode::NONE),
             size: 0,
             complete: false,
         }
@@ -184,50 +165,77 @@ impl Slot {
     fn read(&mut self, left: usize, first: bool, limits: &FetchLimits) {
         self.stale = false;
         self.grown = 0;
-        self.size = 0;
-        self.complete = true;
-        let source = match &self.source {
-            Ok(source) => source,
-            Err(error) => {
-                self.result = failed(&self.request, *error);
-                return;
-            }
-        };
-        self.mark = source.waiters(&limits.reader).mark();
+        if let Ok(source) = &self.source {
+            self.mark = source.waiters(&limits.reader).mark();
+        }
         let fresh = !std::mem::replace(&mut self.read_before, true);
-        let max_bytes = left.min(self.request.max_bytes.max(0).unsigned_abs() as usize);
-        match source.read(&self.request, limits, max_bytes, first, fresh) {
-            Err(error) => self.refuse(error, limits),
-            Ok(read) => self.answer(read, limits),
-        }
+        let outcome = read_one(&self.request, &self.source, (left, first), limits, fresh);
+        self.size = outcome.result.records.len();
+        self.complete = outcome.complete;
+        self.result = outcome.result;
     }
+}
 
-    fn refuse(&mut self, error: ErrorCode, limits: &FetchLimits) {
-        self.result = failed(&self.request, error);
-        let Ok(source) = &self.source else { return };
-        if matches!(error, ErrorCode::NOT_LEADER_OR_FOLLOWER | ErrorCode::FENCED_LEADER_EPOCH) {
-            self.result.current_leader = source.current_leader();
+/// What one read of one partition gave.
+struct Outcome {
+    result: FetchedPartition,
+    /// Whether waiting cannot add anything.
+    complete: bool,
+    /// Whether there was nothing left to read.
+    at_end: bool,
+}
+
+/// Reads one partition, at most `left` bytes unless a single batch is larger and `first`.
+fn read_one(
+    request: &FetchPartition,
+    source: &Result<Source, ErrorCode>,
+    (left, first): (usize, bool),
+    limits: &FetchLimits,
+    fresh: bool,
+) -> Outcome {
+    let max_bytes = left.min(request.max_bytes.max(0).unsigned_abs() as usize);
+    let read = source.as_ref().map_err(|error| *error);
+    match read.and_then(|source| source.read(request, limits, max_bytes, first, fresh)) {
+        Err(error) => {
+            let result = refused(request, source.as_ref().ok(), error, limits);
+            Outcome { result, complete: true, at_end: false }
         }
-        if error == ErrorCode::OFFSET_OUT_OF_RANGE
-            && matches!(limits.reader, Reader::Replica(_))
-            && let Source::Partition(partition) = source
-        {
-            let (log_start, high_watermark, epoch, end) = partition.range();
-            self.result.log_start_offset = log_start;
-            self.result.high_watermark = high_watermark;
-            self.result.diverging = Some((epoch, end));
-        }
+        Ok(read) => answered(request, read, limits),
     }
+}
 
-    fn answer(&mut self, read: PartitionRead, limits: &FetchLimits) {
-        self.size = read.records.len();
-        let cut = self.size > 0 && next_offset(&read.records).is_none_or(|next| next < read.until);
-        let news = matches!(limits.reader, Reader::Replica(_))
-            && self.told.is_some_and(|told| told != (read.high_watermark, read.log_start_offset));
-        self.complete = cut || news || read.diverging.is_some() || read.preferred.is_some();
-        self.result = FetchedPartition {
-            topic: self.request.topic.clone(),
-            partition: self.request.partition,
+fn refused(
+    request: &FetchPartition,
+    source: Option<&Source>,
+    error: ErrorCode,
+    limits: &FetchLimits,
+) -> FetchedPartition {
+    let mut result = failed(request, error);
+    let Some(source) = source else { return result };
+    if matches!(error, ErrorCode::NOT_LEADER_OR_FOLLOWER | ErrorCode::FENCED_LEADER_EPOCH) {
+        result.current_leader = source.current_leader();
+    }
+    if error == ErrorCode::OFFSET_OUT_OF_RANGE
+        && matches!(limits.reader, Reader::Replica(_))
+        && let Source::Partition(partition) = source
+    {
+        let (log_start, high_watermark, epoch, end) = partition.range();
+        result.log_start_offset = log_start;
+        result.high_watermark = high_watermark;
+        result.diverging = Some((epoch, end));
+    }
+    result
+}
+
+fn answered(request: &FetchPartition, read: PartitionRead, limits: &FetchLimits) -> Outcome {
+    let any = !read.records.is_empty();
+    let cut = any && next_offset(&read.records).is_none_or(|next| next < read.until);
+    Outcome {
+        complete: cut || read.diverging.is_some() || read.preferred.is_some(),
+        at_end: !any && request.fetch_offset >= read.until,
+        result: FetchedPartition {
+            topic: request.topic.clone(),
+            partition: request.partition,
             error: ErrorCode::NONE,
             high_watermark: read.high_watermark,
             last_stable_offset: read.last_stable_offset,
@@ -237,7 +245,7 @@ impl Slot {
             current_leader: None,
             preferred_read_replica: read.preferred.unwrap_or(-1),
             records: read.records,
-        };
+        },
     }
 }
 

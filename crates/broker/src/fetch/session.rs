@@ -1,17 +1,13 @@
-//! Fetch sessions (KIP-227): the broker remembers what a client fetches, the client sends only changes, and the broker
+//! Fetch sessions of consumers (KIP-227): the broker remembers what a client fetches, the client sends only changes, and the broker
 //! answers only about partitions that have something new.
 //!
 //! Invariants: at most `slots` sessions exist; a session's epoch names the one request that may come next; partitions
-//! that brought records go to the end of the line, so that none starves. Behaviour follows Kafka's FetchSession. Beyond it, a request
-//! that comes while the one before it waits makes that one be answered at once: so a replica that has more to fetch says it early.
+//! that brought records go to the end of the line, so that none starves. Behaviour follows Kafka's FetchSession.
 use crate::ErrorCode;
-use crate::fetch::Wanted;
 use crate::requests::{FetchPartition, FetchReply, FetchRequest, FetchedPartition, TopicKey};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
-use std::future::Future;
 use std::sync::Arc;
-use tokio::sync::Notify;
 
 /// A session may be evicted for another one after this long, in milliseconds (Kafka's MinIncrementalFetchSessionEvictionMs).
 const EVICTABLE_AFTER_MS: u64 = 120_000;
@@ -43,20 +39,11 @@ struct Session {
     line: BTreeMap<u64, Cached>,
     places: HashMap<(TopicKey, i32), u64>,
     next_place: u64,
-    /// Tells the request under way that the next one has come.
-    superseded: Arc<Notify>,
 }
 
 impl Session {
     fn new(by_id: bool) -> Session {
-        Session {
-            by_id,
-            next_epoch: 1,
-            line: BTreeMap::new(),
-            places: HashMap::new(),
-            next_place: 0,
-            superseded: Arc::default(),
-        }
+        Session { by_id, next_epoch: 1, line: BTreeMap::new(), places: HashMap::new(), next_place: 0 }
     }
 
     fn put(&mut self, request: FetchPartition) {
@@ -107,8 +94,6 @@ struct Slot {
     created_ms: u64,
     used_ms: u64,
     size: usize,
-    /// A replica's session does not make room for consumers while it is used.
-    is_replica: bool,
 }
 
 /// All sessions of the broker.
@@ -130,7 +115,7 @@ pub(crate) enum FetchContext {
     /// Without a session: everything is answered.
     Sessionless,
     /// Everything is answered, and a session is opened if there is room.
-    Full { by_id: bool, is_replica: bool },
+    Full { by_id: bool },
     /// Only what is new is answered.
     Incremental(Incremental),
 }
@@ -140,23 +125,6 @@ pub(crate) enum FetchContext {
 pub(crate) struct Incremental {
     id: i32,
     session: Arc<Mutex<Session>>,
-    superseded: Arc<Notify>,
-}
-
-impl FetchContext {
-    /// Completes when the session's next request has come.
-    pub(crate) fn superseded(&self) -> impl Future<Output = ()> + use<> {
-        let superseded = match self {
-            FetchContext::Incremental(incremental) => Some(incremental.superseded.clone()),
-            FetchContext::Sessionless | FetchContext::Full { .. } => None,
-        };
-        async move {
-            match superseded {
-                Some(superseded) => superseded.notified().await,
-                None => std::future::pending().await,
-            }
-        }
-    }
 }
 
 impl FetchSessions {
@@ -173,21 +141,17 @@ impl FetchSessions {
         &self,
         request: &mut FetchRequest,
         now_ms: u64,
-    ) -> Result<(FetchContext, Vec<Wanted>), ErrorCode> {
+    ) -> Result<(FetchContext, Vec<FetchPartition>), ErrorCode> {
         match request.session_epoch {
             FINAL_EPOCH | INITIAL_EPOCH => {
                 if request.session_id != 0 {
                     self.inner.lock().by_id.remove(&request.session_id);
                 }
-                let (context, told) = match request.session_epoch {
-                    FINAL_EPOCH => (FetchContext::Sessionless, None),
-                    _ => {
-                        let is_replica = request.replica.is_some();
-                        (FetchContext::Full { by_id: request.by_id, is_replica }, Some((-1, -1)))
-                    }
+                let context = match request.session_epoch {
+                    FINAL_EPOCH => FetchContext::Sessionless,
+                    _ => FetchContext::Full { by_id: request.by_id },
                 };
-                let partitions = std::mem::take(&mut request.partitions).into_iter();
-                Ok((context, partitions.map(|request| Wanted { request, told }).collect()))
+                Ok((context, std::mem::take(&mut request.partitions)))
             }
             _ => self.resume(request, now_ms),
         }
@@ -197,7 +161,7 @@ impl FetchSessions {
         &self,
         request: &mut FetchRequest,
         now_ms: u64,
-    ) -> Result<(FetchContext, Vec<Wanted>), ErrorCode> {
+    ) -> Result<(FetchContext, Vec<FetchPartition>), ErrorCode> {
         let mut inner = self.inner.lock();
         let Some(slot) = inner.by_id.get_mut(&request.session_id) else {
             return Err(ErrorCode::FETCH_SESSION_ID_NOT_FOUND);
@@ -216,11 +180,7 @@ impl FetchSessions {
         for key in &request.forgotten {
             session.forget(key);
         }
-        let wanted = session.line.values().map(|cached| Wanted {
-            request: cached.request.clone(),
-            told: Some((cached.high_watermark, cached.log_start_offset)),
-        });
-        let wanted = wanted.collect();
+        let wanted = session.line.values().map(|cached| cached.request.clone()).collect();
         if session.line.len() > SESSION_PARTITIONS_MAX {
             inner.by_id.remove(&request.session_id);
             return Err(ErrorCode::FETCH_SESSION_ID_NOT_FOUND);
@@ -232,28 +192,23 @@ impl FetchSessions {
         session.next_epoch = session.next_epoch.checked_add(1).unwrap_or(1);
         slot.used_ms = now_ms;
         slot.size = session.line.len();
-        let superseded: Arc<Notify> = Arc::default();
-        std::mem::replace(&mut session.superseded, superseded.clone()).notify_one();
         drop(session);
-        let incremental = Incremental { id: request.session_id, session: shared, superseded };
-        Ok((FetchContext::Incremental(incremental), wanted))
+        Ok((FetchContext::Incremental(Incremental { id: request.session_id, session: shared }), wanted))
     }
 
     /// Makes the reply: remembers what the client is told and leaves out what it knows. `fresh_id` draws a session id.
     pub(crate) fn close(
         &self,
         context: FetchContext,
-        wanted: Vec<Wanted>,
+        wanted: Vec<FetchPartition>,
         mut fetched: Vec<FetchedPartition>,
         now_ms: u64,
         fresh_id: impl FnMut() -> i32,
     ) -> FetchReply {
         let session_id = match context {
             FetchContext::Sessionless => 0,
-            FetchContext::Full { by_id, is_replica } => {
-                self.create((by_id, is_replica), wanted, &fetched, now_ms, fresh_id)
-            }
-            FetchContext::Incremental(Incremental { id, session, .. }) => {
+            FetchContext::Full { by_id } => self.create(by_id, wanted, &fetched, now_ms, fresh_id),
+            FetchContext::Incremental(Incremental { id, session }) => {
                 let mut session = session.lock();
                 fetched.retain(|partition| session.note(partition));
                 id
@@ -264,8 +219,8 @@ impl FetchSessions {
 
     fn create(
         &self,
-        (by_id, is_replica): (bool, bool),
-        wanted: Vec<Wanted>,
+        by_id: bool,
+        wanted: Vec<FetchPartition>,
         fetched: &[FetchedPartition],
         now_ms: u64,
         mut fresh_id: impl FnMut() -> i32,
@@ -275,12 +230,12 @@ impl FetchSessions {
             return 0;
         }
         let mut inner = self.inner.lock();
-        if inner.by_id.len() >= self.slots && !inner.evict_for(size, is_replica, now_ms) {
+        if inner.by_id.len() >= self.slots && !inner.evict_for(size, now_ms) {
             return 0;
         }
         let mut session = Session::new(by_id);
-        for wanted in wanted {
-            session.put(wanted.request);
+        for partition in wanted {
+            session.put(partition);
         }
         for partition in fetched {
             session.note(partition);
@@ -292,7 +247,7 @@ impl FetchSessions {
             }
         };
         let session = Arc::new(Mutex::new(session));
-        inner.by_id.insert(id, Slot { session, created_ms: now_ms, used_ms: now_ms, size, is_replica });
+        inner.by_id.insert(id, Slot { session, created_ms: now_ms, used_ms: now_ms, size });
         id
     }
 
@@ -304,19 +259,15 @@ impl FetchSessions {
 }
 
 impl Slots {
-    /// Makes room for a session of `size` partitions: an idle one goes first, then an old one that is smaller. A replica's session
-    /// takes the place of any consumer's.
-    fn evict_for(&mut self, size: usize, for_replica: bool, now_ms: u64) -> bool {
+    /// Makes room for a session of `size` partitions: an idle one goes first, then an old one that is smaller.
+    fn evict_for(&mut self, size: usize, now_ms: u64) -> bool {
         let idle = self.by_id.iter().min_by_key(|(_, slot)| slot.used_ms);
         let idle = idle.filter(|(_, slot)| now_ms.saturating_sub(slot.used_ms) > EVICTABLE_AFTER_MS);
         let victim = idle.or_else(|| {
             self.by_id
                 .iter()
-                .filter(|(_, slot)| !slot.is_replica)
-                .filter(|(_, slot)| {
-                    for_replica || now_ms.saturating_sub(slot.created_ms) > EVICTABLE_AFTER_MS
-                })
-                .filter(|(_, slot)| for_replica || slot.size < size)
+                .filter(|(_, slot)| now_ms.saturating_sub(slot.created_ms) > EVICTABLE_AFTER_MS)
+                .filter(|(_, slot)| slot.size < size)
                 .min_by_key(|(_, slot)| slot.size)
         });
         let Some(id) = victim.map(|(id, _)| *id) else { return false };
@@ -329,7 +280,7 @@ impl Slots {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::requests::{Isolation, Replica};
+    use crate::requests::Isolation;
     use bytes::Bytes;
     use kafka_wire::Records;
 
@@ -386,7 +337,7 @@ mod tests {
         answer: impl Fn(i32) -> FetchedPartition,
     ) -> Result<(i32, Vec<i32>), ErrorCode> {
         let (context, wanted) = sessions.open(&mut request, now)?;
-        let fetched = wanted.iter().map(|partition| answer(partition.request.partition)).collect();
+        let fetched = wanted.iter().map(|partition| answer(partition.partition)).collect();
         let mut next = 100;
         let reply = sessions.close(context, wanted, fetched, now, || {
             next += 1;
@@ -478,33 +429,5 @@ mod tests {
         assert_eq!(run(&sessions, request(id, 1, &[]), 0, failed), Ok((id, vec![0])));
         assert_eq!(run(&sessions, request(id, 2, &[]), 0, |p| fetched(p, 5, "")), Ok((id, vec![0])));
         assert_eq!(run(&sessions, request(id, 3, &[]), 0, |p| fetched(p, 5, "")), Ok((id, vec![])));
-    }
-
-    #[test]
-    fn a_replicas_session_takes_the_place_of_a_consumers_but_not_the_other_way_round() {
-        let sessions = FetchSessions::new(1);
-        let answer = |p| fetched(p, 5, "");
-        let (consumer, _) = run(&sessions, request(0, 0, &[0, 1]), 0, answer).expect("new");
-        assert_ne!(consumer, 0);
-        let mut replicates = request(0, 0, &[0]);
-        replicates.replica = Some(Replica { id: 1, epoch: 1 });
-        let (replica, _) = run(&sessions, replicates, 1, answer).expect("new");
-        assert_ne!(replica, 0);
-        let (later, _) = run(&sessions, request(0, 0, &[0, 1]), 100_000, answer).expect("without a session");
-        assert_eq!(later, 0);
-    }
-
-    #[tokio::test]
-    async fn the_next_request_ends_the_wait_of_the_one_before() {
-        let sessions = FetchSessions::new(1);
-        let (id, _) = run(&sessions, request(0, 0, &[0]), 0, |p| fetched(p, 5, "")).expect("new");
-        let (first, _) = sessions.open(&mut request(id, 1, &[]), 0).expect("in turn");
-        let waiting = tokio::spawn(first.superseded());
-        tokio::task::yield_now().await;
-        assert!(!waiting.is_finished());
-        let (second, wanted) = sessions.open(&mut request(id, 2, &[1]), 0).expect("in turn");
-        waiting.await.expect("it ends");
-        assert_eq!(wanted.len(), 2);
-        drop(second);
     }
 }

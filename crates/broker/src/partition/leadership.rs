@@ -9,6 +9,9 @@
 use crate::mutants;
 use std::collections::BTreeMap;
 
+/// The share of `replica.lag.time.max.ms` by which an idle follower's state may be out of date.
+const IDLE_SHARE: u64 = 8;
+
 /// Who leads a partition and who follows, as the controller decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Role {
@@ -271,6 +274,28 @@ impl Leadership {
         true
     }
 
+    /// Whether a follower that has everything was last seen so long ago that [`Leadership::note_idle`] should look again before
+    /// more is appended.
+    pub(crate) fn has_idle(&self, log_end: i64, now_ms: u64, lag_max_ms: u64) -> bool {
+        let recently = |at: u64| now_ms.saturating_sub(at) <= lag_max_ms / IDLE_SHARE;
+        let is_idle = |follower: &FollowerState| {
+            follower.log_end == log_end && !follower.caught_up_ms.is_some_and(recently)
+        };
+        self.is_leader() && self.followers.values().any(is_idle)
+    }
+
+    /// Followers that have everything were caught up when their broker last fetched, even if it had nothing to say of this partition.
+    pub(crate) fn note_idle(&mut self, log_end: i64, fetched_ms: impl Fn(i32) -> Option<u64>) {
+        for (id, follower) in &mut self.followers {
+            if follower.log_end == log_end {
+                let fetched = fetched_ms(*id);
+                follower.caught_up_ms = follower.caught_up_ms.max(fetched);
+                follower.fetched_ms = follower.fetched_ms.max(fetched);
+                follower.leader_end_at_fetch = follower.leader_end_at_fetch.max(log_end);
+            }
+        }
+    }
+
     /// Proposes a replica that has caught up; true if that is to be carried out.
     pub(crate) fn propose_expansion(
         &mut self,
@@ -446,6 +471,17 @@ mod tests {
         leadership.take_over(role(5, 8, &[1, 2]), 12, 1_902);
         assert_eq!(leadership.proposed(), None);
         assert_eq!(leadership.committed(12, 1_902, LAG, alive), Some(12));
+    }
+
+    #[test]
+    fn an_idle_follower_is_caught_up_as_long_as_its_broker_fetches() {
+        let mut leadership = leading(&[1, 2], 10);
+        fetch(&mut leadership, 2, 10, 10, 5);
+        assert!(!leadership.has_idle(10, 100, LAG));
+        assert!(leadership.has_idle(10, 50_000, LAG));
+        leadership.note_idle(10, |_| Some(49_900));
+        assert!(!leadership.propose_shrinking(11, 50_000, LAG), "it had everything a moment ago");
+        assert!(leadership.propose_shrinking(11, 51_000, LAG));
     }
 
     #[test]

@@ -38,9 +38,38 @@ impl Partition {
                 bytes => self.waiters.grown(bytes),
             }
         }
-        if now > before && neighbours.selects_by_rack() {
-            // Consumers read from followers, which should hear at once of what has become visible (KIP-392).
-            self.followers.changed();
+        if now > before {
+            match neighbours.selects_by_rack() {
+                // Consumers read from followers, which should hear at once of what has become visible (KIP-392).
+                true => self.followers.changed(),
+                false => self.followers.hinted(),
+            }
+        }
+    }
+
+    /// Before an append: followers that have everything up to now are noted as caught up until their brokers' last fetches.
+    pub(super) fn note_idle_followers(&self) {
+        let neighbours = &self.neighbours;
+        let end = self.log.log_end_offset();
+        let is_due = self.leadership.read().has_idle(end, neighbours.now_ms(), neighbours.lag_max_ms());
+        if is_due {
+            self.leadership.write().note_idle(end, |id| neighbours.fetched_ms(id));
+        }
+    }
+
+    /// Looks again whether a follower may become in sync: one that has nothing to fetch does not come by itself.
+    pub(crate) fn reconsider(&self) {
+        let may_join = |id, follower: &_| self.neighbours.may_join(id, follower);
+        let mut leadership = self.leadership.write();
+        if !leadership.is_leader() || leadership.followers.len() < leadership.role.isr.len() {
+            return;
+        }
+        let ids: Vec<i32> = leadership.followers.keys().copied().collect();
+        let high_watermark = self.log.high_watermark();
+        let expands = ids.into_iter().any(|id| leadership.propose_expansion(id, high_watermark, may_join));
+        drop(leadership);
+        if expands {
+            self.propose();
         }
     }
 
@@ -83,6 +112,7 @@ impl Partition {
         }
         // A caught-up replica that was waited for may have fallen behind.
         self.advance();
+        self.reconsider();
     }
 
     pub(super) fn propose(&self) {
@@ -113,6 +143,7 @@ impl Partition {
                     tracing::info!(partition = %self, isr = ?change.isr, partition_epoch, "in-sync replicas changed");
                     self.advance();
                     self.waiters.changed();
+                    self.reconsider();
                 }
             }
             Err(error @ (IsrError::Fenced | IsrError::Conflict)) => {

@@ -159,8 +159,8 @@ impl Partition {
         }
         self.advance();
         if turn.changed {
-            self.waiters.changed();
-            self.followers.changed();
+            self.reconsider();
+            self.tell_everybody();
         }
         turn
     }
@@ -276,6 +276,7 @@ impl Partition {
         origin: Origin,
     ) -> Result<Appended, (ErrorCode, Option<LogError>)> {
         let size = batch.size() as u64;
+        self.note_idle_followers();
         let leadership = self.leadership.read();
         let epoch = self.check_append(&leadership, acks).map_err(|error| (error, None))?;
         let append = || self.log.append(batch, epoch, origin);

@@ -53,6 +53,10 @@ impl Partitions {
                 self.lead_or_follow(topic, view, &mut changes);
             }
         }
+        if before.brokers != view.brokers {
+            // Who registered anew may become in sync.
+            self.each_partition(Partition::reconsider);
+        }
         changes
     }
 

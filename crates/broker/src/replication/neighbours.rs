@@ -10,7 +10,7 @@ use base::Clock;
 use controller::config::ConfigValue;
 use controller::view::ClusterView;
 use parking_lot::Mutex;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::Notify;
@@ -31,6 +31,8 @@ pub(crate) struct Neighbours {
     /// Partitions whose proposals wait to be carried out; each is in it at most once.
     proposing: Mutex<BTreeSet<PartitionName>>,
     proposed: Notify,
+    /// When each broker last fetched from this node.
+    fetched: Mutex<BTreeMap<i32, u64>>,
     /// What this node may send to replicas that are not in sync, and what it may copy as one.
     sending: Throttle,
     copying: Throttle,
@@ -45,6 +47,7 @@ impl Neighbours {
             selects_by_rack: AtomicBool::new(false),
             proposing: Mutex::new(BTreeSet::new()),
             proposed: Notify::new(),
+            fetched: Mutex::new(BTreeMap::new()),
             sending: Throttle::default(),
             copying: Throttle::default(),
         })
@@ -76,6 +79,16 @@ impl Neighbours {
     /// `replica.lag.time.max.ms`.
     pub(crate) fn lag_max_ms(&self) -> u64 {
         self.view.load().broker_config.replication.lag_time_max_ms.max(0).unsigned_abs()
+    }
+
+    /// A broker fetches. What it does not name it has as it had it before, which is how idle partitions cost nothing.
+    pub(crate) fn note_fetch(&self, id: i32, now_ms: u64) {
+        self.fetched.lock().insert(id, now_ms);
+    }
+
+    /// When a broker last fetched from this node.
+    pub(crate) fn fetched_ms(&self, id: i32) -> Option<u64> {
+        self.fetched.lock().get(&id).copied()
     }
 
     /// Whether `leader.replication.throttled.rate` is used up.

@@ -107,15 +107,7 @@ impl TestCluster {
     pub(super) async fn start_node(&mut self, id: i32) {
         self.shared.change(|view| {
             let epoch = view.brokers.values().map(|broker| broker.epoch).max().unwrap_or(0) + 10;
-            let endpoint = Endpoint {
-                listener: "PLAINTEXT".into(),
-                host: "test".into(),
-                port: id as u16,
-                protocol: "PLAINTEXT".into(),
-            };
-            let rack = Some(format!("r{id}"));
-            let broker = BrokerView { id, epoch, endpoints: vec![endpoint], rack };
-            view.brokers.insert(id, Arc::new(broker));
+            view.brokers.insert(id, Arc::new(registration(id, epoch)));
         });
         let world = World {
             clock: self.clock.clone(),
@@ -339,11 +331,13 @@ impl Shared {
 
     /// Gives a node a new broker epoch.
     pub(super) fn reregister(&self, id: i32) {
-        self.change(|view| {
-            let mut broker = BrokerView::clone(&view.brokers[&id]);
-            broker.epoch += 5;
-            view.brokers.insert(id, Arc::new(broker));
-        });
+        let epoch = self.truth.lock().brokers[&id].epoch;
+        self.reregister_as(id, epoch + 5);
+    }
+
+    /// Registers a node under a broker epoch.
+    pub(super) fn reregister_as(&self, id: i32, epoch: i64) {
+        self.change(|view| view.brokers.insert(id, Arc::new(registration(id, epoch))));
     }
 
     pub(super) fn change_partition(
@@ -358,6 +352,16 @@ impl Shared {
             view.topics.insert(topic.into(), Arc::new(next));
         });
     }
+}
+
+fn registration(id: i32, epoch: i64) -> BrokerView {
+    let endpoint = Endpoint {
+        listener: "PLAINTEXT".into(),
+        host: "test".into(),
+        port: id as u16,
+        protocol: "PLAINTEXT".into(),
+    };
+    BrokerView { id, epoch, endpoints: vec![endpoint], rack: Some(format!("r{id}")) }
 }
 
 /// Creates internal topics with as many replicas as are asked for.

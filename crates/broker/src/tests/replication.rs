@@ -381,3 +381,46 @@ async fn a_throttled_replica_copies_slowly_until_it_is_in_sync() {
         cluster.until_same(1, 3).await;
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_follower_of_an_idle_partition_stays_in_sync_when_it_wakes() {
+    let cluster = TestCluster::start(3, &[]).await;
+    cluster.create(&[1, 2, 3], &[]).await;
+    cluster.produce(1, Acks::All, record("a")).await;
+    tokio::time::sleep(Duration::from_millis(5_000)).await;
+    assert_eq!(cluster.high_watermark(2), 1, "the high watermark comes with the poll");
+    // A record that no follower has yet when their lag is judged.
+    cluster.produce(1, Acks::Leader, record("b")).await;
+    cluster.broker(1).partition_for_test("t", 0).check_lag();
+    cluster.until_same(1, 2).await;
+    assert!(cluster.shared.altered.lock().is_empty(), "nobody was left out: {:?}", cluster.isr());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_follower_of_an_idle_partition_joins_again_as_soon_as_it_is_registered() {
+    let mut cluster = TestCluster::start(2, &[("replica.lag.time.max.ms", "60000")]).await;
+    cluster.create(&[1, 2], &[]).await;
+    cluster.produce(1, Acks::All, record("a")).await;
+    cluster.stop_node(2).await;
+    cluster.deregister(2).await;
+    cluster.shared.change_partition("t", 0, |partition| {
+        partition.isr = vec![1];
+        partition.partition_epoch += 1;
+        partition.leader_epoch += 1;
+    });
+    cluster.start_node(2).await;
+    let begun = tokio::time::Instant::now();
+    cluster.until("2 joins", || cluster.isr() == [1, 2]).await;
+    assert!(begun.elapsed() < Duration::from_millis(1_000), "it took {:?}", begun.elapsed());
+    // It registers anew without a restart, as after a lost session.
+    cluster.shared.change(|view| {
+        view.brokers.remove(&2);
+    });
+    cluster.shared.change_partition("t", 0, |partition| {
+        partition.isr = vec![1];
+        partition.partition_epoch += 1;
+    });
+    cluster.settle().await;
+    cluster.shared.reregister_as(2, 1_000);
+    cluster.until("2 joins again", || cluster.isr() == [1, 2]).await;
+}
