@@ -1,21 +1,25 @@
 //! The gate `cargo xtask sim --nodes`: whole nodes in virtual worlds, one seed after another. Prints the first seed, and for a seed that
-//! breaks a law what happened and the one command that replays it.
+//! breaks a law what happened and the one command that replays it. With planted bugs it is the other way round: each must be caught.
 //!
 //! Every seed runs in a process of its own, because hash tables take their order from random keys and runtimes theirs from counters of the
 //! process; this binary answers for the machine's randomness itself (see [`getrandom`]), so that a seed always runs the same.
 use clap::Parser;
-use sim::nodes::{Options, panics, run};
-use std::io::Read;
+use sim::nodes::{Mutant, Options, panics, run};
+use std::collections::VecDeque;
+use std::io::{self, Read};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// How many seeds a planted bug is given unless told.
+const MUTANT_SEEDS: u64 = 10_000;
 
 /// The command line.
 #[derive(Parser)]
 #[command(name = "cargo xtask sim --nodes", about = "Run whole nodes under faults, in virtual worlds")]
 struct Arguments {
-    /// How many seeds
-    #[arg(long, default_value_t = 1)]
-    seeds: u64,
+    /// How many seeds; 1 unless told, 10,000 for each planted bug
+    #[arg(long)]
+    seeds: Option<u64>,
     /// The first seed; a fresh one unless told
     #[arg(long)]
     seed: Option<u64>,
@@ -25,6 +29,12 @@ struct Arguments {
     /// Whether the nodes have a broker; by the seed unless told
     #[arg(long)]
     brokers: Option<bool>,
+    /// Plant this bug, and demand that it is caught
+    #[arg(long, value_parser = mutant)]
+    mutant: Option<Mutant>,
+    /// Plant every bug in turn, and demand that each is caught
+    #[arg(long)]
+    mutants: bool,
     /// How many seeds run at a time; as many as there are cores unless told
     #[arg(long)]
     jobs: Option<usize>,
@@ -36,6 +46,11 @@ struct Arguments {
     here: bool,
 }
 
+fn mutant(name: &str) -> Result<Mutant, String> {
+    let names: Vec<&str> = Mutant::ALL.into_iter().map(Mutant::name).collect();
+    Mutant::of_name(name).ok_or_else(|| format!("there are {}", names.join(", ")))
+}
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if arguments.here {
@@ -43,70 +58,139 @@ fn main() -> ExitCode {
     }
     let first = arguments.seed.unwrap_or_else(fresh_seed);
     println!("seeds from {first}");
-    let jobs = arguments.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
-    let mut running: Vec<(u64, Child)> = Vec::new();
-    let mut next = 0;
+    let outcome = match (arguments.mutants, arguments.mutant) {
+        (true, _) => Mutant::ALL.into_iter().map(|mutant| hunt(&arguments, first, mutant)).collect(),
+        (false, Some(mutant)) => hunt(&arguments, first, mutant).map(|caught| vec![caught]),
+        (false, None) => sweep(&arguments, first).map(|clean| vec![clean]),
+    };
+    match outcome {
+        Ok(good) if good.iter().all(|good| *good) => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("a seed cannot be run: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs all seeds; whether all were clean.
+fn sweep(arguments: &Arguments, first: u64) -> io::Result<bool> {
+    let seeds = arguments.seeds.unwrap_or(1);
     let mut failed = 0;
-    while next < arguments.seeds || !running.is_empty() {
-        while next < arguments.seeds && running.len() < jobs.max(1) {
-            let seed = first.wrapping_add(next);
-            match start(&arguments, seed) {
-                Ok(child) => running.push((seed, child)),
-                Err(error) => return fail(&format!("a seed cannot be run: {error}")),
+    each_seed(arguments, first, seeds, None, |seed, end| {
+        match end {
+            End::Clean(said) if seeds == 1 => print!("{said}"),
+            End::Clean(_) => {}
+            End::Broken(said) => {
+                failed += 1;
+                println!("{said}\nseed {seed} failed; replay: {}\n", replay(arguments, seed, None));
             }
+        }
+        true
+    })?;
+    println!("{seeds} seeds, {failed} failed");
+    Ok(failed == 0)
+}
+
+/// Runs seeds until one shows a planted bug; whether one did.
+fn hunt(arguments: &Arguments, first: u64, mutant: Mutant) -> io::Result<bool> {
+    let seeds = arguments.seeds.unwrap_or(MUTANT_SEEDS);
+    let mut caught = false;
+    each_seed(arguments, first, seeds, Some(mutant), |seed, end| {
+        match end {
+            End::Clean(said) if arguments.loud => print!("{said}"),
+            End::Clean(_) => {}
+            End::Broken(said) => {
+                caught = true;
+                let replay = replay(arguments, seed, Some(mutant));
+                let count = seed.wrapping_sub(first) + 1;
+                println!("{} caught at seed {count}: {}\n    {replay}", mutant.name(), said.trim_end());
+            }
+        }
+        !caught
+    })?;
+    if !caught {
+        println!("{} was not caught within {seeds} seeds", mutant.name());
+    }
+    Ok(caught)
+}
+
+/// How a seed ended, with what it said.
+enum End {
+    Clean(String),
+    Broken(String),
+}
+
+/// Runs seeds, some at a time, and hands their ends out in order until `take` has had enough.
+fn each_seed(
+    arguments: &Arguments,
+    first: u64,
+    seeds: u64,
+    mutant: Option<Mutant>,
+    mut take: impl FnMut(u64, End) -> bool,
+) -> io::Result<()> {
+    let jobs = arguments.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let mut running: VecDeque<(u64, Child)> = VecDeque::new();
+    let mut next = 0;
+    let mut wants_more = true;
+    while (wants_more && next < seeds) || !running.is_empty() {
+        while wants_more && next < seeds && running.len() < jobs.max(1) {
+            let seed = first.wrapping_add(next);
+            running.push_back((seed, start(arguments, seed, mutant)?));
             next += 1;
         }
-        let (seed, child) = running.remove(0);
-        match child.wait_with_output() {
-            Ok(output) if output.status.success() => {
-                if arguments.seeds == 1 {
-                    print!("{}", String::from_utf8_lossy(&output.stdout));
-                }
-            }
-            Ok(output) => {
-                failed += 1;
-                print!("{}", String::from_utf8_lossy(&output.stdout));
-                println!("{}", String::from_utf8_lossy(&output.stderr));
-                println!("seed {seed} failed; replay: {}", replay(&arguments, seed));
-            }
-            Err(error) => return fail(&format!("a seed cannot be run: {error}")),
+        let Some((seed, child)) = running.pop_front() else { break };
+        let output = child.wait_with_output()?;
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        if wants_more {
+            let end = match output.status.success() {
+                true => End::Clean(said),
+                false => End::Broken(said + &String::from_utf8_lossy(&output.stderr)),
+            };
+            wants_more = take(seed, end);
         }
     }
-    println!("{} seeds, {failed} failed", arguments.seeds);
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    Ok(())
 }
 
-fn fail(reason: &str) -> ExitCode {
-    eprintln!("{reason}");
-    ExitCode::FAILURE
-}
-
-fn start(arguments: &Arguments, seed: u64) -> std::io::Result<Child> {
+fn start(arguments: &Arguments, seed: u64, mutant: Option<Mutant>) -> io::Result<Child> {
     let mut command = Command::new(std::env::current_exe()?);
-    command.args(["--here", "--seed", &seed.to_string()]);
-    if let Some(count) = arguments.count {
-        command.args(["--count", &count.to_string()]);
-    }
-    if let Some(brokers) = arguments.brokers {
-        command.args(["--brokers", &brokers.to_string()]);
-    }
+    command.arg("--here").args(words(arguments, seed, mutant));
     if arguments.loud {
         command.arg("--loud");
     }
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
 }
 
-fn replay(arguments: &Arguments, seed: u64) -> String {
-    let count = arguments.count.map_or(String::new(), |count| format!(" --count {count}"));
-    let brokers = arguments.brokers.map_or(String::new(), |brokers| format!(" --brokers {brokers}"));
-    format!("cargo xtask sim --nodes --seeds 1 --seed {seed}{count}{brokers} --loud")
+fn replay(arguments: &Arguments, seed: u64, mutant: Option<Mutant>) -> String {
+    format!("cargo xtask sim --nodes --loud --seeds 1 {}", words(arguments, seed, mutant).join(" "))
+}
+
+/// What makes a run what it is.
+fn words(arguments: &Arguments, seed: u64, mutant: Option<Mutant>) -> Vec<String> {
+    let mut words = vec!["--seed".to_owned(), seed.to_string()];
+    if let Some(count) = arguments.count {
+        words.extend(["--count".to_owned(), count.to_string()]);
+    }
+    if let Some(brokers) = arguments.brokers {
+        words.extend(["--brokers".to_owned(), brokers.to_string()]);
+    }
+    if let Some(mutant) = mutant {
+        words.extend(["--mutant".to_owned(), mutant.name().to_owned()]);
+    }
+    words
 }
 
 fn run_here(arguments: &Arguments) -> ExitCode {
     let seed = arguments.seed.unwrap_or_default();
     STREAM.store(seed, Relaxed);
     panics::keep();
-    let options = Options { nodes: arguments.count, brokers: arguments.brokers, loud: arguments.loud };
+    let options = Options {
+        nodes: arguments.count,
+        brokers: arguments.brokers,
+        mutant: arguments.mutant,
+        loud: arguments.loud,
+    };
     let outcome = std::panic::catch_unwind(|| run(seed, &options))
         .unwrap_or_else(|_| Err(format!("the simulation panicked: {}", panics::taken().unwrap_or_default())));
     match outcome {

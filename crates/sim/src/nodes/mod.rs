@@ -7,6 +7,7 @@ mod clock;
 mod dice;
 mod disk;
 mod kafka;
+mod mutant;
 mod network;
 mod node;
 pub mod panics;
@@ -16,4 +17,5 @@ mod run;
 mod trace;
 mod zk;
 
+pub use mutant::Mutant;
 pub use run::{Clean, Options, run};

@@ -1,4 +1,5 @@
 //! What a node is made of, put together as the binary does it, but for sockets: ensemble, controller, broker and the door of Kafka.
+use super::mutant::Mutant;
 use super::network::address;
 use super::plan::Settings;
 use base::World;
@@ -33,6 +34,8 @@ pub(super) struct Parts {
     pub(super) peers: Option<Peers>,
     /// Whether the node has a broker.
     pub(super) has_broker: bool,
+    /// The bug that is planted.
+    pub(super) mutant: Option<Mutant>,
 }
 
 /// What a node tells the simulator.
@@ -67,7 +70,7 @@ pub(super) async fn live(parts: Parts, report: Arc<Mutex<Report>>) {
 }
 
 async fn start(parts: Parts, report: &Arc<Mutex<Report>>) -> Result<(), String> {
-    let Parts { world, node, nodes, settings, peers, has_broker } = parts;
+    let Parts { world, node, nodes, settings, peers, has_broker, mutant } = parts;
     let id = node as i32;
     let dir = LogDir::open(world.clone(), Path::new(DATA)).map_err(|error| error.to_string())?;
     let mut meta = dir.meta().map_err(|error| error.to_string())?.unwrap_or_default();
@@ -76,7 +79,8 @@ async fn start(parts: Parts, report: &Arc<Mutex<Report>>) -> Result<(), String> 
     let directory = *meta.directory_id.get_or_insert_with(made);
     dir.write_meta(&meta).map_err(|error| error.to_string())?;
     let dir = Arc::new(dir);
-    let config = ensemble_config(node, nodes, &settings, directory, known.clone());
+    let mut config = ensemble_config(node, nodes, &settings, directory, known.clone());
+    config.mutant = mutant.and_then(Mutant::of_ensemble);
     let running =
         RunningEnsemble::start(world.clone(), config, peers.clone()).map_err(|error| error.to_string())?;
     let ensemble = running.ensemble().clone();

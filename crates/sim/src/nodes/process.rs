@@ -5,6 +5,7 @@
 use super::clock::SimClock;
 use super::dice::{Dice, SimRandom};
 use super::disk::{Medium, SimDisk};
+use super::mutant::Mutant;
 use super::network::{Line, Network, Parcel, Run, SimPeers};
 use super::node::{self, Parts, Report};
 use super::plan::Settings;
@@ -31,7 +32,6 @@ const LISTENER: &str = "PLAINTEXT";
 /// A running process.
 pub(super) struct Process {
     runtime: Option<Runtime>,
-    pub(super) run: Run,
     clock: Arc<SimClock>,
     disk: SimDisk,
     alive: Arc<AtomicBool>,
@@ -57,6 +57,7 @@ pub(super) struct Start<'a> {
     pub(super) network: &'a Arc<Network>,
     pub(super) medium: &'a Arc<Mutex<Medium>>,
     pub(super) has_broker: bool,
+    pub(super) mutant: Option<Mutant>,
     pub(super) dice: Dice,
     pub(super) now_ms: u64,
 }
@@ -89,13 +90,13 @@ impl Process {
             settings: start.settings.clone(),
             peers,
             has_broker: start.has_broker,
+            mutant: start.mutant,
         };
         let report = Arc::new(Mutex::new(Report::default()));
         drop(tokio::spawn(node::live(parts, report.clone())));
         drop(entered);
         Process {
             runtime: Some(runtime),
-            run,
             clock,
             disk,
             alive: Arc::new(AtomicBool::new(true)),

@@ -5,6 +5,7 @@
 use super::dice::Dice;
 use super::disk::Medium;
 use super::kafka::{self, Agent, FIRST_CLIENT, TOPIC, Tally};
+use super::mutant::Mutant;
 use super::network::{Network, Parcel};
 use super::node::DATA;
 use super::plan::{Fault, Plan};
@@ -35,6 +36,8 @@ pub struct Options {
     pub nodes: Option<usize>,
     /// Whether nodes have a broker; by the seed unless told.
     pub brokers: Option<bool>,
+    /// The bug that is planted.
+    pub mutant: Option<Mutant>,
     /// Whether every event is printed.
     pub loud: bool,
 }
@@ -70,6 +73,7 @@ struct Machine {
 
 struct Simulation {
     plan: Plan,
+    mutant: Option<Mutant>,
     dice: Dice,
     network: Arc<Network>,
     now_ms: u64,
@@ -94,10 +98,12 @@ struct Simulation {
 /// What law was broken, and how.
 pub fn run(seed: u64, options: &Options) -> Result<Clean, String> {
     let mut dice = Dice::new(seed);
-    let plan = Plan::of(&mut dice.fork(), options.nodes, options.brokers);
+    let brokers = options.mutant.map(Mutant::needs_brokers).or(options.brokers);
+    let plan = Plan::of(&mut dice.fork(), options.nodes, brokers);
+    broker::mutants::set(options.mutant.and_then(Mutant::of_broker));
     let network = Network::new(dice.fork(), plan.foul.clone(), Trace::new(options.loud));
     network.note(format_args!("{plan:?}"));
-    let mut simulation = Simulation::new(plan, dice, network.clone());
+    let mut simulation = Simulation::new(plan, options.mutant, dice, network.clone());
     simulation.trouble()?;
     simulation.peace()?;
     simulation.judge()?;
@@ -106,7 +112,7 @@ pub fn run(seed: u64, options: &Options) -> Result<Clean, String> {
 }
 
 impl Simulation {
-    fn new(plan: Plan, mut dice: Dice, network: Arc<Network>) -> Simulation {
+    fn new(plan: Plan, mutant: Option<Mutant>, mut dice: Dice, network: Arc<Network>) -> Simulation {
         let machines = (0..plan.nodes)
             .map(|_| Machine {
                 medium: Arc::default(),
@@ -136,6 +142,7 @@ impl Simulation {
         Simulation {
             next_fault_ms: 500 + dice.below(plan.fault_every_ms),
             plan,
+            mutant,
             dice,
             network,
             now_ms: 0,
@@ -483,6 +490,7 @@ impl Simulation {
             network: &self.network,
             medium: &machine.medium,
             has_broker: self.plan.agents.is_some(),
+            mutant: self.mutant,
             dice: self.dice.fork(),
             now_ms: self.now_ms - STEP_MS,
         }));

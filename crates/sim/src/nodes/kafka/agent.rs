@@ -125,6 +125,9 @@ impl Agent {
         }
         let any = self.dice.index(self.nodes);
         if self.leaders.is_empty() {
+            if let Role::Consumer(consumer) = &mut self.role {
+                consumer.forget_shown();
+            }
             return self.send(any, metadata(), now_ms);
         }
         let asked = match &mut self.role {

@@ -43,6 +43,11 @@ impl Consumer {
         self.positions.get(&partition).copied().unwrap_or(0)
     }
 
+    /// The connection is another one, or the leader: its successor, or its next run, may know of less for a while.
+    pub(super) fn forget_shown(&mut self) {
+        self.shown.clear();
+    }
+
     pub(super) fn next(&mut self, leaders: &BTreeMap<i32, usize>) -> Option<(Option<usize>, Ask)> {
         self.turn = (self.turn + 1) % PARTITIONS;
         let leader = leaders.get(&self.turn).copied()?;

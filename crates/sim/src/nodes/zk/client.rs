@@ -28,6 +28,8 @@ pub(in crate::nodes) struct Asked {
     pub(super) xid: u32,
     /// The largest zxid that any client had been told of when it was sent.
     pub(super) floor: i64,
+    /// The largest zxid that this client itself had been told of when it was sent.
+    pub(super) known: i64,
     pub(super) answer: Option<(i64, Body)>,
 }
 
@@ -53,7 +55,7 @@ pub(in crate::nodes) struct Life {
     password: [u8; 16],
     pub(super) asked: Vec<Asked>,
     pub(super) seen: Vec<Seen>,
-    /// Whether a node said that it is over.
+    /// Whether a node said that it is over, or closed it at the client's wish.
     pub(super) told_expired: bool,
 }
 
@@ -218,9 +220,10 @@ impl Client {
     }
 
     fn ask(&mut self, deed: Deed, now_ms: u64, floor: i64) {
+        let known = self.last_zxid;
         let Some(life) = self.lives.last_mut() else { return };
         let (index, xid) = (life.asked.len(), life.asked.len() as u32 + 1);
-        life.asked.push(Asked { deed: deed.clone(), xid, floor, answer: None });
+        life.asked.push(Asked { deed: deed.clone(), xid, floor, known, answer: None });
         self.flying.push_back((index, now_ms));
         self.last_sent_ms = now_ms;
         self.send(Sent::Ask { xid, deed });
@@ -255,9 +258,13 @@ impl Client {
     }
 
     fn choose(&mut self) -> Deed {
-        if self.life().is_some_and(|life| life.asked.is_empty()) {
+        // The first attempts may have been lost with their connections.
+        if self.life().is_some_and(|life| life.asked.is_empty()) || self.dice.chance(30) {
             let (path, data) = (TOP.to_owned(), Bytes::new());
             return Deed::Write(vec![Change::Create { path, data, ephemeral: false, sequential: false }]);
+        }
+        if self.dice.chance(4) {
+            return Deed::Close;
         }
         let watch = self.dice.chance(500);
         match self.dice.below(20) {
@@ -351,9 +358,11 @@ impl Client {
         }
         self.last_zxid = zxid;
         let written = matches!(body, Body::Written(_));
+        let closed = asked.deed == Deed::Close && body == Body::Done;
         self.done += u64::from(written);
         asked.answer = Some((zxid, body));
         life.seen.push(Seen::Answered { index, sent_ms, at_ms: now_ms });
+        life.told_expired |= closed;
         Ok(written.then_some(zxid))
     }
 }

@@ -23,7 +23,7 @@ pub(in crate::nodes) fn judge(lives: &[&Life], ledger: &Ledger, reigns: &Reigns)
     each_write_once(ledger)?;
     for life in lives {
         let of = |what: String| format!("client {} (session 0x{:x}): {what}", life.client, life.id);
-        let mut session = Sessionwise { ledger, life, last_write: 0, last_zxid: 0 };
+        let mut session = Sessionwise { ledger, life, last_write: 0 };
         for seen in &life.seen {
             if let Seen::Answered { index, .. } = seen {
                 let asked = &life.asked[*index];
@@ -56,7 +56,6 @@ struct Sessionwise<'a> {
     ledger: &'a Ledger,
     life: &'a Life,
     last_write: i64,
-    last_zxid: i64,
 }
 
 impl Sessionwise<'_> {
@@ -66,7 +65,7 @@ impl Sessionwise<'_> {
         match (&asked.deed, body) {
             (Deed::Write(changes), Body::Written(results)) => self.written(asked, zxid, changes, results)?,
             (Deed::Write(changes), Body::Failed { error, index }) => {
-                let low = asked.floor.max(self.last_zxid).min(zxid);
+                let low = asked.floor.max(asked.known).max(self.last_write).min(zxid);
                 self.refused(changes, *error, *index, low, zxid)?;
             }
             (Deed::Get { path, .. } | Deed::Exists { path, .. }, Body::Node(found)) => {
@@ -83,6 +82,7 @@ impl Sessionwise<'_> {
                     return Err(format!("shows {names:?} at zxid {zxid}, where {true_names:?} were"));
                 }
             }
+            (Deed::Children { path, .. }, Body::Children(None)) if ledger.at(path, zxid).is_none() => {}
             (Deed::Sync, Body::Done) => {
                 if zxid < asked.floor {
                     return Err(format!(
@@ -94,7 +94,6 @@ impl Sessionwise<'_> {
             (Deed::Ping | Deed::Close, _) | (_, Body::Failed { error: TreeError::SessionExpired, .. }) => {}
             (_, body) => return Err(format!("was answered by {body:?}")),
         }
-        self.last_zxid = self.last_zxid.max(zxid);
         Ok(())
     }
 
