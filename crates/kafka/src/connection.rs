@@ -55,6 +55,7 @@ pub(crate) async fn run(entrance: Arc<Entrance>, stream: TcpStream, remote: Sock
         arriving: Arriving::default(),
         peer: Peer::anonymous(remote, listener),
         is_client: false,
+        is_waited_for: false,
         entrance,
         stream,
         stages,
@@ -75,6 +76,8 @@ struct Connection {
     arriving: Arriving,
     /// Whether it has brought a request that is not for the ensemble.
     is_client: bool,
+    /// Whether requests to the ensemble are under way; it is not idle then.
+    is_waited_for: bool,
     stages: watch::Receiver<Stage>,
 }
 
@@ -180,6 +183,7 @@ impl Connection {
         under_way.push_back(start(first));
         let mut next = None;
         loop {
+            self.is_waited_for = !under_way.is_empty();
             let reads_on = next.is_none() && under_way.len() < UNDER_WAY_MAX;
             let step = tokio::select! {
                 biased;
@@ -291,7 +295,7 @@ impl Connection {
     fn patience(&mut self) -> Duration {
         if self.frames.is_empty() {
             self.arriving.begun_ms = None;
-            return self.idle_patience();
+            return if self.is_waited_for { Duration::MAX } else { self.idle_patience() };
         }
         let now_ms = self.entrance.world.clock.monotonic_ms();
         let since = *self.arriving.begun_ms.get_or_insert(now_ms);

@@ -136,6 +136,11 @@ impl OpenDoor {
         self.door.in_process()
     }
 
+    /// Closes ports and connections at once, as [`RunningDoor::abandon`] does.
+    pub fn abandon(self) {
+        self.door.abandon();
+    }
+
     /// Closes the door without having served; how many connections are left.
     pub async fn stop(self) -> usize {
         self.door.stop().await
@@ -186,6 +191,17 @@ impl RunningDoor {
         if connections > 0 {
             tracing::warn!(connections, "Kafka clients left behind at shutdown");
         }
+        self.entrance.close();
         connections
+    }
+
+    /// Closes ports and connections at once, whatever is under way, as a crash would; for simulators.
+    pub fn abandon(self) {
+        self.entrance.go_on_to(Stage::Cut);
+        self.following.abort();
+        for accepting in self.accepting {
+            accepting.abort();
+        }
+        self.entrance.close();
     }
 }

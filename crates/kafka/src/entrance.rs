@@ -77,6 +77,11 @@ impl Entrance {
         self.door.send_replace(Some(door));
     }
 
+    /// Lets go of what clients were served with.
+    pub(crate) fn close(&self) {
+        self.door.send_replace(None);
+    }
+
     /// What clients are served with, if they are already.
     pub(crate) fn door(&self) -> Option<Arc<Door>> {
         self.door.borrow().clone()

@@ -184,7 +184,8 @@ fn describe(call: &Call<'_>, view: &ClusterView, topic: &TopicView) -> MetadataR
     }
 }
 
-/// A topic's partitions with number, leader and leader epoch. Of the znode log only its owner knows the epoch.
+/// A topic's partitions with number, leader and leader epoch. Of the znode log, which every broker has, the cluster says who leads it as of
+/// any topic; its epoch is the quorum's, which its records carry.
 pub(super) fn leaders<'a>(
     call: &'a Call<'_>,
     topic: &'a TopicView,
@@ -193,7 +194,8 @@ pub(super) fn leaders<'a>(
     (0..).zip(&topic.partitions).map(move |(index, partition)| {
         let key = || TopicKey::Name(topic.name.clone());
         let owned = is_znode_log.then(|| call.door.node.broker.current_leader(&key(), index)).flatten();
-        (index, partition, owned.unwrap_or((partition.leader, partition.leader_epoch)))
+        let epoch = owned.map_or(partition.leader_epoch, |(_, epoch)| epoch);
+        (index, partition, (partition.leader, epoch))
     })
 }
 

@@ -136,6 +136,12 @@ async fn every_node_tells_the_same_cluster() {
         assert_eq!(partition.replica_nodes, [2, 3, 1]);
         assert!(partition.offline_replicas.is_empty());
     }
+    // The znode log has one leader too, though every node has it all.
+    let mut leaders = Vec::new();
+    for node in &cluster.nodes {
+        leaders.push(metadata(&mut node.client().await, "__znodes").await.leader_id);
+    }
+    assert!(leaders.iter().all(|leader| *leader == leaders[0] && *leader > 0), "{leaders:?}");
     cluster.stop().await;
 }
 

@@ -29,7 +29,7 @@ pub(crate) struct Opened {
     config: BrokerConfig,
     world: World,
     peers: Peers,
-    ensemble: RunningEnsemble,
+    pub(crate) ensemble: RunningEnsemble,
     folder: TempDir,
 }
 

@@ -10,7 +10,7 @@ use kafka_wire::messages::{
     ApiVersionsRequest, DescribeQuorumRequest, EnvelopeRequest, FetchRequest, JoinGroupRequest,
     MetadataRequest, VoteRequest,
 };
-use kafka_wire::{ApiKey, Bytes, ErrorCode, Request, RequestHeader, Response};
+use kafka_wire::{ApiKey, Bytes, ErrorCode, Request, RequestHeader, Response, Uuid};
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
@@ -97,29 +97,43 @@ async fn requests_to_the_ensemble_are_answered_in_order_with_clients_in_between(
     node.stop().await;
 }
 
+/// A replica's fetch at the end of the quorum's log, which waits for the next write.
+async fn quorum_fetch(client: &mut Client, max_wait_ms: i32) -> FetchRequest {
+    let described = ask!(client, DescribeQuorum 2, describe());
+    let quorum = &described.topics[0].partitions[0];
+    let partition = FetchPartition {
+        fetch_offset: quorum.high_watermark,
+        current_leader_epoch: quorum.leader_epoch,
+        last_fetched_epoch: quorum.leader_epoch,
+        partition_max_bytes: 1 << 20,
+        ..Default::default()
+    };
+    FetchRequest {
+        max_wait_ms,
+        replica_state: ReplicaState { replica_id: 77, replica_epoch: -1 },
+        topics: vec![FetchTopic {
+            topic_id: Uuid::from_u128(1),
+            partitions: vec![partition],
+            ..Default::default()
+        }],
+        ..Default::default()
+    }
+}
+
 #[tokio::test]
 async fn a_quorum_fetch_that_waits_holds_up_nobody_else() {
     let node = Node::start().await;
     let mut replica = node.client().await;
-    let partition = FetchPartition { fetch_offset: 0, partition_max_bytes: 1 << 20, ..Default::default() };
-    let topic = FetchTopic {
-        topic_id: kafka_wire::Uuid::from_u128(1),
-        partitions: vec![partition],
-        ..Default::default()
-    };
-    let fetch = FetchRequest {
-        max_wait_ms: 500,
-        replica_state: ReplicaState { replica_id: 77, replica_epoch: -1 },
-        topics: vec![topic],
-        ..Default::default()
-    };
-    replica.send(17, &fetch.into()).await;
+    let fetch = quorum_fetch(&mut replica, 30_000).await;
+    let id = replica.send(17, &fetch.into()).await;
     let mut client = node.client().await;
-    assert_eq!(ask!(client, ApiVersions 4, ping()).error_code, ErrorCode::NONE);
-    let (_, response) = replica.receive(ApiKey::Fetch, 17).await;
+    // The write that answers the fetch comes over another connection.
+    client.create_topic("t", 1).await;
+    let (got, response) = replica.receive(ApiKey::Fetch, 17).await;
     let Response::Fetch(response) = response else { panic!("{response:?}") };
     // The ensemble answers with its own log under the reserved id, which no topic has.
-    assert!(response.responses.iter().all(|topic| topic.topic_id == kafka_wire::Uuid::from_u128(1)));
+    assert_eq!((got, response.responses[0].topic_id), (id, Uuid::from_u128(1)));
+    assert_eq!(response.responses[0].partitions[0].error_code, ErrorCode::NONE);
     node.stop().await;
 }
 
@@ -210,4 +224,26 @@ async fn within_the_process_requests_are_answered_as_over_a_socket() {
     node.stop().await;
     assert_eq!(client.call(frame(0, EnvelopeRequest::default())).await, None);
     assert_eq!(client.call(frame(4, ping())).await, None);
+}
+
+#[tokio::test]
+async fn an_abandoned_door_is_closed_at_once() {
+    let opened = Opened::alone(&[]).await;
+    let mut held = opened.client().await;
+    held.send(4, &ping().into()).await;
+    let Opened { door, ensemble, .. } = opened;
+    door.abandon();
+    held.expect_close().await;
+    ensemble.stop().await.expect("the znode log closes");
+}
+
+#[tokio::test]
+async fn a_connection_that_is_waited_for_is_not_idle() {
+    let settings = [("connections.max.idle.ms", "50"), ("connection.failed.authentication.delay.ms", "10")];
+    let node = Node::with(&settings).await;
+    let mut replica = node.client().await;
+    let fetch = quorum_fetch(&mut replica, 300).await;
+    let id = replica.send(17, &fetch.into()).await;
+    assert_eq!(replica.receive(ApiKey::Fetch, 17).await.0, id);
+    node.stop().await;
 }
