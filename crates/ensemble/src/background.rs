@@ -119,7 +119,9 @@ pub(crate) async fn watch_nodes(core: Arc<Core>) {
     while !core.stopped() {
         let led = leading.wait_for(Option::is_some).await.map(|epoch| *epoch);
         let Ok(Some(epoch)) = led else { return };
-        for node in core.sessions.lock().nodes() {
+        // The lock is let go first: a probe takes that of the consensus, under which others wait for the sessions.
+        let nodes = core.sessions.lock().nodes();
+        for node in nodes {
             probe(&core, node, epoch);
         }
         tokio::time::sleep(Duration::from_millis(PROBE_MS)).await;
