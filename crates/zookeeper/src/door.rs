@@ -69,17 +69,33 @@ pub struct BindError {
     pub error: io::Error,
 }
 
-/// Opens the configured port, without serving it yet. With port 0, ask the listener for its address.
-pub async fn bind(config: &ZooKeeperConfig) -> Result<TcpListener, BindError> {
+/// A port that is this server's and not open yet: whoever connects is refused and tries another server at once, where an open port that
+/// nobody serves would let him wait.
+#[derive(Debug)]
+pub struct BoundPort {
+    socket: TcpSocket,
+}
+
+impl BoundPort {
+    /// The address with the port that was given, should 0 have been asked for.
+    ///
+    /// # Errors
+    /// If the system does not know its own socket.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+}
+
+/// Takes the configured port.
+pub async fn bind(config: &ZooKeeperConfig) -> Result<BoundPort, BindError> {
     let port = config.client_port;
-    let backlog = config.client_port_listen_backlog.unwrap_or(LISTEN_BACKLOG);
     let failure = |address: String, error| BindError { address, error };
     let Some(host) = &config.client_port_address else {
         // One IPv6 socket takes both families; a machine without IPv6 gets an IPv4 socket.
-        return match listen(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)), backlog) {
+        return match take(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))) {
             Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
                 let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
-                listen(any, backlog).map_err(|error| failure(any.to_string(), error))
+                take(any).map_err(|error| failure(any.to_string(), error))
             }
             outcome => outcome.map_err(|error| failure(format!("port {port}"), error)),
         };
@@ -88,19 +104,19 @@ pub async fn bind(config: &ZooKeeperConfig) -> Result<TcpListener, BindError> {
     let addresses = tokio::net::lookup_host((host.as_str(), port)).await;
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in addresses.map_err(|error| failure(shown.clone(), error))? {
-        match listen(address, backlog) {
-            Ok(listener) => return Ok(listener),
+        match take(address) {
+            Ok(port) => return Ok(port),
             Err(error) => last = error,
         }
     }
     Err(failure(shown, last))
 }
 
-fn listen(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
+fn take(address: SocketAddr) -> io::Result<BoundPort> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
-    socket.listen(backlog)
+    Ok(BoundPort { socket })
 }
 
 /// Everything that the connections of one door share.
@@ -133,10 +149,14 @@ pub struct RunningDoor {
     accepting: JoinHandle<()>,
 }
 
-/// Begins to serve the clients of `listener`. The ensemble must be ready: an open port means a serving server (reference
+/// Opens the port and begins to serve its clients. The ensemble must be ready: an open port means a serving server (reference
 /// 3.40).
-pub fn serve(listener: TcpListener, config: ZooKeeperConfig, ensemble: Ensemble) -> io::Result<RunningDoor> {
+///
+/// # Errors
+/// Another process opened the same port meanwhile.
+pub fn serve(port: BoundPort, config: ZooKeeperConfig, ensemble: Ensemble) -> io::Result<RunningDoor> {
     let world = ensemble.world().clone();
+    let listener = port.socket.listen(config.client_port_listen_backlog.unwrap_or(LISTEN_BACKLOG))?;
     let door = Arc::new(Door {
         address: listener.local_addr()?,
         started_ms: world.clock.monotonic_ms(),

@@ -23,5 +23,5 @@ mod words;
 mod writes;
 
 pub use config::{DEFAULT_CLIENT_PORT, QuorumView, ZooKeeperConfig};
-pub use door::{BindError, RunningDoor, VERSION, bind, serve};
+pub use door::{BindError, BoundPort, RunningDoor, VERSION, bind, serve};
 pub use words::Whitelist;

@@ -64,9 +64,14 @@ fn answer(connection: &Connection, asked: &Asked, shape: &Shape, quota_paths: &[
             refuse(connection, asked, shape, zxid, error.code(), index);
         }
         // The client tries elsewhere; whether its write was done is not known here (reference 3.19).
-        Err(Refusal::SessionMoved | Refusal::NotServing) => {
+        Err(Refusal::SessionMoved) => {
             connection.abandoned(asked);
             connection.drop_now();
+        }
+        // The same, but the answers to what it asked before are still good.
+        Err(Refusal::NotServing) => {
+            connection.abandoned(asked);
+            connection.finish();
         }
     }
 }

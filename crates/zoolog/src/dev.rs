@@ -186,8 +186,9 @@ fn member(dev: &Dev, dir: &Path, id: u16) -> Member {
         id,
         zookeeper_port: dev.zookeeper_port + id - 1,
         kafka_port: dev.kafka_port + id - 1,
-        folder: dir.join(format!("node-{id}")),
-        config: dir.join(format!("node-{id}.properties")),
+        // Without a dash, so that a single node with its data in `dir` doesn't take the folder for one of its partitions.
+        folder: dir.join(format!("node{id}")),
+        config: dir.join(format!("node{id}.properties")),
     }
 }
 
@@ -318,7 +319,7 @@ mod tests {
             (1..=3).map(|id| member(&dev(Path::new("/x")), Path::new("/d"), id)).collect();
         let text = places(&members);
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines[1], "node 2: zookeeper localhost:2182, kafka localhost:9093, data in /d/node-2");
+        assert_eq!(lines[1], "node 2: zookeeper localhost:2182, kafka localhost:9093, data in /d/node2");
         assert!(lines[3].contains("localhost:2181,localhost:2182,localhost:2183"));
         assert!(lines[4].ends_with("--replication-factor 3"));
         assert_eq!(lines[5..], ["ready"]);

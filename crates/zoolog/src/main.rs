@@ -120,8 +120,10 @@ async fn serve_until_stopped(node: Node, signals: &mut Signals) -> ExitCode {
         }
     };
     tracing::info!("{}: the node stops; a second signal ends it at once", request.name);
+    // A task of its own, so that the limit and the second signal hold even if a thread of the stop hangs.
+    let stopping = tokio::spawn(node.stop());
     tokio::select! {
-        stopped = tokio::time::timeout(STOP_PATIENCE, node.stop()) => match stopped {
+        stopped = tokio::time::timeout(STOP_PATIENCE, stopping) => match stopped.map(flatten) {
             Ok(Ok(())) => ExitCode::SUCCESS,
             Ok(Err(reason)) => fail(&format!("the node did not stop cleanly: {reason}; the next start recovers")),
             Err(_) => fail(&format!("the node did not stop within {STOP_PATIENCE:?}; the next start recovers")),
@@ -131,4 +133,9 @@ async fn serve_until_stopped(node: Node, signals: &mut Signals) -> ExitCode {
             ExitCode::from(again.exit_code)
         }
     }
+}
+
+/// A stop that panicked is one that failed.
+fn flatten(ended: Result<Result<(), String>, tokio::task::JoinError>) -> Result<(), String> {
+    ended.unwrap_or_else(|error| Err(error.to_string()))
 }

@@ -52,6 +52,18 @@ pub(crate) enum StartError {
     /// A port for Kafka clients.
     #[error(transparent)]
     KafkaPort(#[from] kafka::BindError),
+    /// The port for the other nodes.
+    #[error(
+        "cannot listen for the other nodes at {own}, where this node's own line says: {error}; correct the line, or set \
+         quorumListenOnAllIPs=true if its host is no address of this machine itself"
+    )]
+    PeerPort {
+        /// The address of the line.
+        own: Address,
+        /// Why not.
+        #[source]
+        error: io::Error,
+    },
     /// The znode log.
     #[error("the znode log cannot be opened: {0}")]
     Ensemble(#[from] ensemble::StartError),
@@ -97,7 +109,7 @@ impl Node {
     pub(crate) async fn start(world: World, config: NodeConfig) -> Result<Node, StartError> {
         let mut folders = DataFolders::open(&world, &config)?;
         let zookeeper_port = zookeeper::bind(&config.zookeeper).await?;
-        let ports = kafka::bind(&config.broker).await?;
+        let ports = kafka::bind(&config.broker).await.map_err(|error| of_port(&config, error))?;
         let bound = addresses(&ports)?;
         let reached = Reached::new(&config, &bound);
         let peers: Peers =
@@ -241,6 +253,15 @@ impl Node {
             Ok(response) => Err(format!("the controller refused: {response:?}")),
             Err(error) => Err(error.to_string()),
         }
+    }
+}
+
+/// Tells the port that this node has for its own line from those that `listeners` asks for.
+fn of_port(config: &NodeConfig, error: kafka::BindError) -> StartError {
+    let for_peers = |name: &&String| error.listener.starts_with(&format!("{name}://"));
+    match config.broker.controller_listener_names.iter().find(for_peers).and(config.cluster.own.clone()) {
+        Some(own) => StartError::PeerPort { own, error: error.error },
+        None => error.into(),
     }
 }
 

@@ -195,6 +195,29 @@ async fn zk_3_40_a_stopped_door_refuses_and_its_clients_are_let_go() {
 }
 
 #[tokio::test]
+async fn zk_3_40_a_port_is_closed_until_it_is_served() {
+    let config = zookeeper::ZooKeeperConfig {
+        client_port: 0,
+        client_port_address: Some("localhost".to_owned()),
+        ..Default::default()
+    };
+    let port = zookeeper::bind(&config).await.expect("a free port");
+    let address = port.local_addr().expect("an address");
+    let refused = tokio::net::TcpStream::connect(address).await.expect_err("nobody is served yet");
+    assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let ensemble = ensemble::EnsembleConfig::new(folder.path().to_owned(), 1, uuid::Uuid::from_u128(1));
+    let running =
+        ensemble::RunningEnsemble::start(base::World::system(), ensemble, None).expect("the ensemble starts");
+    within(running.ensemble().serving()).await.expect("the ensemble serves");
+    let door = zookeeper::serve(port, config, running.ensemble().clone()).expect("the door serves");
+    assert_eq!(door.local_addr(), address);
+    Client::connect(address).await.close().await;
+    within(door.stop()).await;
+    within(running.stop()).await.expect("a clean stop");
+}
+
+#[tokio::test]
 async fn sessions_and_znodes_survive_a_restart() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let start = || async {

@@ -1,5 +1,5 @@
 //! Several nodes as processes: how they find each other, who is let in, what outlives the loss of one.
-use crate::server::{Home, Server, binary, exists};
+use crate::server::{Home, Server, binary, exists, run};
 use crate::wire::{Session, four_letter_word};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -42,12 +42,12 @@ fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 /// Three nodes that know each other by the lines of a zoo.cfg.
 struct Three {
     home: Home,
-    ports: [u16; 3],
+    ports: Vec<u16>,
 }
 
 impl Three {
     fn new() -> Three {
-        Three { home: Home::new(), ports: [free_port(), free_port(), free_port()] }
+        Three { home: Home::new(), ports: (0..3).map(|_| free_port()).collect() }
     }
 
     /// `serve` with a zoo.cfg and a myid, as ZooKeeper wants them.
@@ -310,6 +310,30 @@ fn a_node_joins_with_a_vote_if_it_is_told_to() {
 }
 
 #[test]
+fn a_further_server_line_makes_a_further_voter() {
+    let mut three = Three::new();
+    let servers = three.start();
+    assert_eq!(Session::open(servers[0].zookeeper()).create("/before", b"1"), 0);
+    three.ports.push(free_port());
+    let fourth = Server::start(three.command(4, &[]));
+    assert_eq!(text(Session::open(fourth.zookeeper()).get("/before")), "1");
+    let at = leader(&servers).expect("somebody leads");
+    until("it gets a vote", || {
+        four_letter_word(servers[at].zookeeper(), "mntr").contains("zk_quorum_size\t4\n").then_some(())
+    });
+    fourth.stop();
+    stop_all(servers);
+}
+
+#[test]
+fn the_port_for_other_nodes_may_be_in_use() {
+    let three = Three::new();
+    let _taken = TcpListener::bind(("127.0.0.1", three.ports[0])).expect("a free port");
+    let address = format!("127.0.0.1:{}", three.ports[0]);
+    run(three.command(1, &[])).assert_refused(1, &["for the other nodes", &address, "quorumListenOnAllIPs"]);
+}
+
+#[test]
 fn a_node_that_was_alone_can_be_joined() {
     let home = Home::new();
     let (port, first) = (free_port(), Home::new());
@@ -332,7 +356,7 @@ fn a_node_of_another_cluster_is_refused() {
     let data = format!("log.dirs={}", three.home.path("joined-5").display());
     three.home.start(&["node.id=5", &data]).stop();
     let other = cluster_id(&three.home.path("joined-5"));
-    let ended = Server::spawn(three.join(5, &[])).wait();
+    let ended = run(three.join(5, &[]));
     ended.assert_refused(1, &["cluster", &other]);
     stop_all(servers);
 }
@@ -341,11 +365,11 @@ fn a_node_of_another_cluster_is_refused() {
 fn a_number_that_is_taken_is_refused() {
     let three = Three::new();
     let servers = three.start();
-    let ended = Server::spawn(three.join(2, &[])).wait();
+    let ended = run(three.join(2, &[]));
     ended.assert_refused(1, &["2", "taken"]);
     let joined = Server::start(three.join(4, &[]));
     let folder = format!("log.dirs={}", three.home.path("other").display());
-    let ended = Server::spawn(three.join(4, &[&folder])).wait();
+    let ended = run(three.join(4, &[&folder]));
     ended.assert_refused(1, &["4", "taken"]);
     assert_eq!(mode(joined.zookeeper()), "observer", "the one that was there first serves on");
     joined.stop();
@@ -370,8 +394,8 @@ fn one_command_starts_three_nodes_and_stops_them() {
     let mut session = Session::open(address(zookeeper));
     for id in 1..=3 {
         assert!(session.get(&format!("/brokers/ids/{id}")).is_some(), "node {id} is there");
-        assert!(exists(&home.path("zoolog-data"), &format!("node-{id}.properties")));
-        assert!(exists(&home.path("zoolog-data"), &format!("node-{id}/meta.properties")));
+        assert!(exists(&home.path("zoolog-data"), &format!("node{id}.properties")));
+        assert!(exists(&home.path("zoolog-data"), &format!("node{id}/meta.properties")));
     }
     cluster.stop();
     assert!(TcpListener::bind(address(zookeeper + 1)).is_ok(), "no node outlives the command");
