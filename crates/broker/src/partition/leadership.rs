@@ -5,6 +5,8 @@
 //! - the high watermark counts every replica that is in sync or may be, as far as this leader knows: the committed ISR, a proposed
 //!   one while its outcome is open, and whoever is caught up and about to be proposed;
 //! - a replica is proposed only when its log end has reached the high watermark and the start of this leader's epoch;
+//! - no proposal keeps a member that came back as another incarnation and has not caught up since, because writing the state again would
+//!   hide that it went away;
 //! - at most one proposal is open, and nothing is proposed on a state that is known to be outdated.
 use crate::mutants;
 use std::collections::BTreeMap;
@@ -25,6 +27,8 @@ pub(crate) struct Role {
     pub(crate) isr: Vec<i32>,
     /// The partition epoch of this state.
     pub(crate) partition_epoch: i32,
+    /// The transaction that wrote this state.
+    pub(crate) state_zxid: i64,
     /// Whether the leader was elected uncleanly and has not said yet that it has recovered (KIP-704).
     pub(crate) recovering: bool,
 }
@@ -37,6 +41,7 @@ impl Role {
         replicas: Vec::new(),
         isr: Vec::new(),
         partition_epoch: -1,
+        state_zxid: -1,
         recovering: false,
     };
 }
@@ -302,34 +307,58 @@ impl Leadership {
         id: i32,
         high_watermark: i64,
         may_join: impl Fn(i32, &FollowerState) -> bool,
+        registered: impl Fn(i32) -> Option<i64>,
     ) -> bool {
         if !self.is_leader() || self.pending.is_some() || self.role.isr.contains(&id) {
             return false;
         }
         let Some(follower) = self.followers.get(&id) else { return false };
-        let caught_up = follower.log_end >= high_watermark && follower.log_end >= self.epoch_start;
-        let caught_up = caught_up || mutants::is_set(mutants::Mutant::IsrExpandedBeforeCatchUp);
+        let caught_up = self.has_what_counts(follower, high_watermark)
+            || mutants::is_set(mutants::Mutant::IsrExpandedBeforeCatchUp);
         if !caught_up || !may_join(id, follower) {
             return false;
         }
         // In the order of the assignment, so that whoever reads the state sees the preferred leader first.
-        let joins = |candidate: &&i32| **candidate == id || self.role.isr.contains(candidate);
+        let stays = |member: &i32| {
+            self.role.isr.contains(member) && !self.is_another(*member, high_watermark, registered(*member))
+        };
+        let joins = |candidate: &&i32| **candidate == id || stays(candidate);
         let isr = self.role.replicas.iter().filter(joins).copied().collect();
         self.pending = Some(Pending { isr, uncertain: false });
         true
     }
 
-    /// Proposes to leave out replicas that have not caught up for too long; true if that is to be carried out.
-    pub(crate) fn propose_shrinking(&mut self, log_end: i64, now_ms: u64, lag_max_ms: u64) -> bool {
+    fn has_what_counts(&self, follower: &FollowerState, high_watermark: i64) -> bool {
+        follower.log_end >= high_watermark && follower.log_end >= self.epoch_start
+    }
+
+    /// Whether a member of the ISR has registered again since the state was written, and has not shown under its new broker epoch
+    /// that it still has what counts.
+    fn is_another(&self, id: i32, high_watermark: i64, registered: Option<i64>) -> bool {
+        let Some(epoch) = registered.filter(|epoch| *epoch > self.role.state_zxid) else { return false };
+        let proven = |follower: &FollowerState| {
+            follower.broker_epoch == Some(epoch) && self.has_what_counts(follower, high_watermark)
+        };
+        id != self.node_id && !self.followers.get(&id).is_some_and(proven)
+    }
+
+    /// Proposes to leave out replicas that have not caught up for too long, or came back without what they had; true if that is to be
+    /// carried out.
+    pub(crate) fn propose_shrinking(
+        &mut self,
+        (log_end, high_watermark): (i64, i64),
+        now_ms: u64,
+        lag_max_ms: u64,
+        registered: impl Fn(i32) -> Option<i64>,
+    ) -> bool {
         if !self.is_leader() || self.pending.is_some() {
             return false;
         }
         let keeps = |id: &&i32| {
+            let caught_up = |follower: &FollowerState| follower.is_caught_up(log_end, now_ms, lag_max_ms);
             **id == self.node_id
-                || self
-                    .followers
-                    .get(id)
-                    .is_some_and(|follower| follower.is_caught_up(log_end, now_ms, lag_max_ms))
+                || (self.followers.get(id).is_some_and(caught_up)
+                    && !self.is_another(**id, high_watermark, registered(**id)))
         };
         let isr: Vec<i32> = self.role.isr.iter().filter(keeps).copied().collect();
         if isr.len() == self.role.isr.len() || !isr.contains(&self.node_id) {
@@ -398,8 +427,14 @@ mod tests {
             replicas: vec![1, 2, 3],
             isr: isr.to_vec(),
             partition_epoch,
+            state_zxid: 50,
             recovering: false,
         }
+    }
+
+    /// Everybody registered before the state was written.
+    fn before(_: i32) -> Option<i64> {
+        Some(9)
     }
 
     fn leading(isr: &[i32], log_end: i64) -> Leadership {
@@ -441,13 +476,13 @@ mod tests {
     fn expansion_needs_the_high_watermark_and_the_epochs_start() {
         let mut leadership = leading(&[1], 10);
         fetch(&mut leadership, 2, 9, 10, 5);
-        assert!(!leadership.propose_expansion(2, 8, alive), "below the start of the epoch");
+        assert!(!leadership.propose_expansion(2, 8, alive, before), "below the start of the epoch");
         fetch(&mut leadership, 2, 10, 14, 5);
-        assert!(!leadership.propose_expansion(2, 11, alive), "below the high watermark");
-        assert!(!leadership.propose_expansion(2, 10, |_, _| false), "not alive");
-        assert!(leadership.propose_expansion(2, 10, alive));
+        assert!(!leadership.propose_expansion(2, 11, alive, before), "below the high watermark");
+        assert!(!leadership.propose_expansion(2, 10, |_, _| false, before), "not alive");
+        assert!(leadership.propose_expansion(2, 10, alive, before));
         assert_eq!(leadership.proposed(), Some(&[1, 2][..]));
-        assert!(!leadership.propose_expansion(3, 0, alive), "one at a time");
+        assert!(!leadership.propose_expansion(3, 0, alive, before), "one at a time");
         assert_eq!(leadership.committed(14, 2 * LAG + 5, LAG, alive), Some(10), "the proposed one counts");
         assert!(leadership.accept(5, &[1, 2], 8));
         assert_eq!((leadership.role.isr.as_slice(), leadership.role.partition_epoch), (&[1, 2][..], 8));
@@ -458,13 +493,13 @@ mod tests {
         let mut leadership = leading(&[1, 2, 3], 10);
         fetch(&mut leadership, 2, 12, 12, 900);
         fetch(&mut leadership, 3, 10, 10, 900);
-        assert!(!leadership.propose_shrinking(12, 1_500, LAG));
-        assert!(leadership.propose_shrinking(12, 1_901, LAG));
+        assert!(!leadership.propose_shrinking((12, 0), 1_500, LAG, before));
+        assert!(leadership.propose_shrinking((12, 0), 1_901, LAG, before));
         assert_eq!(leadership.proposed(), Some(&[1, 2][..]), "2 has everything, however long ago it fetched");
         assert_eq!(leadership.committed(12, 1_901, LAG, alive), Some(10));
         leadership.refuse(5, &[1, 2]);
         assert_eq!(leadership.proposed(), None);
-        assert!(leadership.propose_shrinking(12, 1_901, LAG));
+        assert!(leadership.propose_shrinking((12, 0), 1_901, LAG, before));
         assert!(leadership.doubt(5, &[1, 2]));
         leadership.refuse(5, &[1, 2]);
         assert!(leadership.proposed().is_some(), "an earlier attempt may have taken effect");
@@ -474,21 +509,44 @@ mod tests {
     }
 
     #[test]
+    fn a_member_that_came_back_counts_only_once_it_has_shown_what_it_has() {
+        let back = |id| if id == 2 { Some(60) } else { Some(9) };
+        let any = |_: i32, _: &FollowerState| true;
+        let mut leadership = leading(&[1, 2], 10);
+        fetch(&mut leadership, 2, 10, 10, 5);
+        fetch(&mut leadership, 3, 10, 10, 5);
+        assert!(leadership.propose_expansion(3, 10, any, back));
+        assert_eq!(leadership.proposed(), Some(&[1, 3][..]));
+        leadership.refuse(5, &[1, 3]);
+        let short = FollowerFetch { offset: 8, log_start: 0, broker_epoch: 60, leader_end: 10 };
+        leadership.note_fetch(2, short, 6);
+        assert!(leadership.propose_shrinking((10, 10), 7, LAG, back), "it lost what it had");
+        leadership.refuse(5, &[1]);
+        leadership.note_fetch(2, FollowerFetch { offset: 10, ..short }, 8);
+        assert!(!leadership.propose_shrinking((10, 10), 8, LAG, back));
+        assert!(leadership.propose_expansion(3, 10, any, back));
+        assert_eq!(leadership.proposed(), Some(&[1, 2, 3][..]));
+    }
+
+    #[test]
     fn an_idle_follower_is_caught_up_as_long_as_its_broker_fetches() {
         let mut leadership = leading(&[1, 2], 10);
         fetch(&mut leadership, 2, 10, 10, 5);
         assert!(!leadership.has_idle(10, 100, LAG));
         assert!(leadership.has_idle(10, 50_000, LAG));
         leadership.note_idle(10, |_| Some(49_900));
-        assert!(!leadership.propose_shrinking(11, 50_000, LAG), "it had everything a moment ago");
-        assert!(leadership.propose_shrinking(11, 51_000, LAG));
+        assert!(
+            !leadership.propose_shrinking((11, 0), 50_000, LAG, before),
+            "it had everything a moment ago"
+        );
+        assert!(leadership.propose_shrinking((11, 0), 51_000, LAG, before));
     }
 
     #[test]
     fn states_that_are_known_to_be_old_are_ignored() {
         let mut leadership = leading(&[1, 2], 0);
         fetch(&mut leadership, 3, 0, 0, 1);
-        assert!(leadership.propose_expansion(3, 0, alive));
+        assert!(leadership.propose_expansion(3, 0, alive, before));
         assert!(leadership.accept(5, &[1, 2, 3], 8));
         assert_eq!(leadership.take_over(role(5, 7, &[1, 2]), 0, 1), Turn::default());
         assert_eq!(leadership.role.isr, [1, 2, 3]);

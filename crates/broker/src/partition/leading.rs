@@ -66,7 +66,9 @@ impl Partition {
         }
         let ids: Vec<i32> = leadership.followers.keys().copied().collect();
         let high_watermark = self.log.high_watermark();
-        let expands = ids.into_iter().any(|id| leadership.propose_expansion(id, high_watermark, may_join));
+        let registered = |id| self.neighbours.epoch_of(id);
+        let expands =
+            ids.into_iter().any(|id| leadership.propose_expansion(id, high_watermark, may_join, registered));
         drop(leadership);
         if expands {
             self.propose();
@@ -81,7 +83,8 @@ impl Partition {
             return;
         }
         let may_join = |id, follower: &_| self.neighbours.may_join(id, follower);
-        let expands = leadership.propose_expansion(id, self.log.high_watermark(), may_join);
+        let registered = |id| self.neighbours.epoch_of(id);
+        let expands = leadership.propose_expansion(id, self.log.high_watermark(), may_join, registered);
         drop(leadership);
         if expands {
             self.propose();
@@ -100,8 +103,13 @@ impl Partition {
         let mut leadership = self.leadership.write();
         let open = leadership.proposed().is_some();
         let end = self.log.log_end_offset();
-        let shrinks =
-            leadership.propose_shrinking(end, self.neighbours.now_ms(), self.neighbours.lag_max_ms());
+        let registered = |id| self.neighbours.epoch_of(id);
+        let shrinks = leadership.propose_shrinking(
+            (end, self.log.high_watermark()),
+            self.neighbours.now_ms(),
+            self.neighbours.lag_max_ms(),
+            registered,
+        );
         if shrinks {
             let (from, to) = (&leadership.role.isr, leadership.proposed());
             tracing::info!(partition = %self, ?from, ?to, end, "replicas lag and leave the ISR");

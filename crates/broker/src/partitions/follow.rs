@@ -46,10 +46,12 @@ impl Partitions {
         if first {
             self.folders.set_strays_aside();
         }
+        let own = |view: &ClusterView| view.brokers.get(&self.neighbours.node_id()).cloned();
+        let registered_anew = own(&before) != own(view);
         let settings_changed = first || !Arc::ptr_eq(&before.broker_config, &view.broker_config);
         for topic in view.topics.values() {
             let same = before.topics.get(&topic.name).is_some_and(|old| Arc::ptr_eq(old, topic));
-            if !same || settings_changed {
+            if !same || settings_changed || registered_anew {
                 self.lead_or_follow(topic, view, &mut changes);
             }
         }
@@ -227,12 +229,17 @@ impl Partitions {
         let node_id = self.neighbours.node_id();
         for (index, state) in (0..).zip(&topic.partitions) {
             let Some(partition) = self.get(&topic.name, index) else { continue };
+            // A leadership that was given to an earlier incarnation of this broker has ended: what that one had may be gone, and
+            // followers must not go by what is left. The controller elects anew.
+            let is_inherited = state.leader == node_id
+                && view.brokers.get(&node_id).is_some_and(|own| own.epoch > state.state_zxid);
             let role = Role {
-                leader: state.leader,
+                leader: if is_inherited { -1 } else { state.leader },
                 leader_epoch: state.leader_epoch,
                 replicas: state.replicas.clone(),
                 isr: state.isr.clone(),
                 partition_epoch: state.partition_epoch,
+                state_zxid: state.state_zxid,
                 recovering: state.recovering,
             };
             let terms = Terms {

@@ -117,6 +117,11 @@ impl Neighbours {
         self.view.load().brokers.contains_key(&id)
     }
 
+    /// The epoch of a live broker's registration.
+    pub(crate) fn epoch_of(&self, id: i32) -> Option<i64> {
+        self.view.load().brokers.get(&id).map(|broker| broker.epoch)
+    }
+
     /// Whether a follower may become in sync: it is alive and fetches as the incarnation that is registered (KIP-841).
     pub(crate) fn may_join(&self, id: i32, follower: &FollowerState) -> bool {
         let view = self.view.load();

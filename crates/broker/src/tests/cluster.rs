@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 use peers::{Address, CallError, Calling, Lane, Transport};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -38,6 +38,8 @@ const STEPS_MAX: usize = 20_000;
 pub(super) struct Shared {
     /// What the znodes say.
     truth: Mutex<ClusterView>,
+    /// Counts the writes of it.
+    zxid: AtomicI64,
     /// What each node sees of it; a node that is blind sees nothing new.
     views: Mutex<BTreeMap<i32, watch::Sender<Arc<ClusterView>>>>,
     blind: Mutex<BTreeSet<i32>>,
@@ -84,6 +86,7 @@ impl TestCluster {
         };
         let shared = Arc::new(Shared {
             truth: Mutex::new(truth),
+            zxid: AtomicI64::new(0),
             views: Mutex::default(),
             blind: Mutex::default(),
             brokers: Mutex::default(),
@@ -105,10 +108,7 @@ impl TestCluster {
 
     /// Starts a node under a new broker epoch.
     pub(super) async fn start_node(&mut self, id: i32) {
-        self.shared.change(|view| {
-            let epoch = view.brokers.values().map(|broker| broker.epoch).max().unwrap_or(0) + 10;
-            view.brokers.insert(id, Arc::new(registration(id, epoch)));
-        });
+        self.shared.reregister(id);
         let world = World {
             clock: self.clock.clone(),
             disk: Arc::new(TestDisk::default()),
@@ -152,6 +152,14 @@ impl TestCluster {
         drop(broker.shutdown().await);
     }
 
+    /// Takes the last batch of `t` off the disk of a node that is stopped, as the loss of a page cache would.
+    pub(super) fn forget_last_batch(&self, id: i32) {
+        let path = self.folders[&id].path().join("t-0/00000000000000000000.log");
+        let content = std::fs::read(&path).expect("the segment");
+        let last = log::Batch::iter(content.clone().into()).map_while(Result::ok).last().expect("a batch");
+        std::fs::write(&path, &content[..content.len() - last.size()]).expect("the disk works");
+    }
+
     pub(super) fn broker(&self, id: i32) -> Arc<Broker> {
         self.shared.brokers.lock()[&id].clone()
     }
@@ -169,9 +177,14 @@ impl TestCluster {
             if self.shared.blind.lock().contains(&id) {
                 continue;
             }
-            let wanted = self.shared.views.lock()[&id].borrow().clone();
-            let mut applied = broker.applied();
-            applied.wait_for(|view| Arc::ptr_eq(view, &wanted)).await.expect("the broker lives");
+            // The newest picture may be replaced before it is followed, so it is looked up again and again.
+            for _ in 0..STEPS_MAX {
+                let wanted = self.shared.views.lock()[&id].borrow().clone();
+                if Arc::ptr_eq(&broker.applied().borrow(), &wanted) {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_micros(100)).await;
+            }
         }
     }
 
@@ -302,6 +315,7 @@ impl Shared {
                 leader_epoch: 0,
                 isr: replicas.to_vec(),
                 partition_epoch: 0,
+                state_zxid: self.next_zxid(),
                 ..PartitionView::unelected(replicas.to_vec())
             };
             let id = topic_id(name, 0);
@@ -331,13 +345,12 @@ impl Shared {
 
     /// Gives a node a new broker epoch.
     pub(super) fn reregister(&self, id: i32) {
-        let epoch = self.truth.lock().brokers[&id].epoch;
-        self.reregister_as(id, epoch + 5);
+        let epoch = self.next_zxid();
+        self.change(|view| view.brokers.insert(id, Arc::new(registration(id, epoch))));
     }
 
-    /// Registers a node under a broker epoch.
-    pub(super) fn reregister_as(&self, id: i32, epoch: i64) {
-        self.change(|view| view.brokers.insert(id, Arc::new(registration(id, epoch))));
+    fn next_zxid(&self) -> i64 {
+        self.zxid.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     pub(super) fn change_partition(
@@ -348,7 +361,12 @@ impl Shared {
     ) {
         self.change(|view| {
             let mut next = TopicView::clone(&view.topics[topic]);
-            change(&mut next.partitions[index]);
+            let partition = &mut next.partitions[index];
+            let before = partition.partition_epoch;
+            change(partition);
+            if partition.partition_epoch != before {
+                partition.state_zxid = self.next_zxid();
+            }
             view.topics.insert(topic.into(), Arc::new(next));
         });
     }

@@ -421,6 +421,6 @@ async fn a_follower_of_an_idle_partition_joins_again_as_soon_as_it_is_registered
         partition.partition_epoch += 1;
     });
     cluster.settle().await;
-    cluster.shared.reregister_as(2, 1_000);
+    cluster.shared.reregister(2);
     cluster.until("2 joins again", || cluster.isr() == [1, 2]).await;
 }

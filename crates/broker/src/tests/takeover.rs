@@ -67,6 +67,27 @@ async fn a_lonely_leader_that_was_replaced_acknowledges_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_leader_that_comes_back_with_less_does_not_lead_before_it_is_elected_again() {
+    let mut cluster = TestCluster::start(2, &[("replica.lag.time.max.ms", "60000")]).await;
+    cluster.create(&[1, 2], &[]).await;
+    for value in ["a", "b"] {
+        assert_eq!(cluster.produce(1, Acks::All, record(value)).await.error, ErrorCode::NONE);
+    }
+    cluster.stop_node(1).await;
+    cluster.forget_last_batch(1);
+    cluster.start_node(1).await;
+    assert_eq!(cluster.log_end(1), 1);
+    let refused = cluster.produce(1, Acks::All, record("c")).await;
+    assert_eq!(refused.error, ErrorCode::NOT_LEADER_OR_FOLLOWER);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(cluster.log_end(2), 2, "the follower keeps what was acknowledged");
+    cluster.elect(2, &[2]).await;
+    cluster.until_same(1, 2).await;
+    assert_eq!(cluster.log_end(1), 2);
+    cluster.until("1 joins", || cluster.isr() == [1, 2]).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn repeated_batches_are_recognized_by_the_new_leader() {
     let cluster = TestCluster::start(2, &[]).await;
     cluster.create(&[1, 2], &[]).await;
