@@ -67,6 +67,33 @@ pub(crate) enum Ask {
     },
 }
 
+impl Ask {
+    /// About how many bytes it takes on its way.
+    pub(crate) fn weight(&self) -> usize {
+        /// Kind, session, lengths, and the usual ACL.
+        const FIXED: usize = 64;
+        let op = |op: &Op| {
+            FIXED
+                + match op {
+                    Op::Create(create) => create.path.len() + create.data.as_ref().map_or(0, Bytes::len),
+                    Op::SetData { path, data, .. } | Op::Put { path, data } => {
+                        path.len() + data.as_ref().map_or(0, Bytes::len)
+                    }
+                    Op::SetAcl { path, acl, .. } => path.len() + acl.entries().len() * FIXED,
+                    Op::Delete { path, .. }
+                    | Op::DeleteContainer { path }
+                    | Op::Check { path, .. }
+                    | Op::Remove { path } => path.len(),
+                }
+        };
+        match self {
+            Ask::Write { request: Request::Op(one), .. } => op(one),
+            Ask::Write { request: Request::Multi(ops), .. } => ops.iter().map(op).sum(),
+            Ask::Write { .. } | Ask::Attach { .. } | Ask::Sync => FIXED,
+        }
+    }
+}
+
 /// What the leader decided about an ask.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {

@@ -19,6 +19,8 @@ use tokio::time::MissedTickBehavior;
 const IN_FLIGHT_MAX: usize = 8;
 /// How many asks an envelope takes at most.
 const ASKS_MAX: usize = 1_000;
+/// How many bytes an envelope takes, unless one ask alone is larger: all that are under way fit what a lane may hold.
+const BYTES_MAX: usize = 4 << 20;
 /// The version of Envelope and of what is in it.
 const VERSION: i16 = 0;
 
@@ -44,7 +46,9 @@ pub(crate) async fn run(core: Arc<Core>) {
         }
         let may_send = tokio::time::Instant::now() >= pause_until;
         while may_send && flights.len() < IN_FLIGHT_MAX {
-            let Some(outgoing) = core.sequencer.lock().forwards.take_unsent(ASKS_MAX) else { break };
+            let Some(outgoing) = core.sequencer.lock().forwards.take_unsent(ASKS_MAX, BYTES_MAX) else {
+                break;
+            };
             flights.extend(send(&core, outgoing));
         }
         tokio::select! {

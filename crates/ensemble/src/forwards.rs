@@ -94,12 +94,19 @@ impl Forwards {
         }
     }
 
-    /// Takes what is to be sent next, at most so many asks.
-    pub(crate) fn take_unsent(&mut self, most: usize) -> Option<Outgoing> {
+    /// Takes what is to be sent next: at most so many asks, of at most so many bytes unless the first alone is larger.
+    pub(crate) fn take_unsent(&mut self, most: usize, most_bytes: usize) -> Option<Outgoing> {
         let leader_epoch = self.leader_epoch?;
         let from = usize::try_from(self.unsent - self.first).ok()?;
-        let asks: Vec<Ask> =
-            self.waiting.iter().skip(from).take(most).map(|forward| forward.ask.clone()).collect();
+        let mut asks = Vec::new();
+        let mut bytes = 0;
+        for forward in self.waiting.iter().skip(from).take(most) {
+            bytes += forward.ask.weight();
+            if bytes > most_bytes && !asks.is_empty() {
+                break;
+            }
+            asks.push(forward.ask.clone());
+        }
         if asks.is_empty() {
             return None;
         }
@@ -234,19 +241,19 @@ mod tests {
     #[test]
     fn nothing_is_sent_before_the_leaders_epoch_is_in_the_log() {
         let mut forwards = forwards(3);
-        assert!(forwards.take_unsent(10).is_none());
+        assert!(forwards.take_unsent(10, 1 << 20).is_none());
         forwards.resume(4);
-        let outgoing = forwards.take_unsent(2).unwrap();
+        let outgoing = forwards.take_unsent(2, 1 << 20).unwrap();
         assert_eq!((outgoing.leader_epoch, outgoing.first, outgoing.asks.len()), (4, 1, 2));
-        assert_eq!(forwards.take_unsent(2).unwrap().first, 3);
-        assert!(forwards.take_unsent(2).is_none() && !forwards.has_unsent());
+        assert_eq!(forwards.take_unsent(2, 1 << 20).unwrap().first, 3);
+        assert!(forwards.take_unsent(2, 1 << 20).is_none() && !forwards.has_unsent());
     }
 
     #[test]
     fn an_own_transaction_waits_for_the_verdicts_up_to_it() {
         let mut forwards = forwards(2);
         forwards.resume(1);
-        forwards.take_unsent(2);
+        forwards.take_unsent(2, 1 << 20);
         forwards.decide(1, 2, vec![sequenced(10)]);
         assert!(matches!(forwards.matched(2), Matched::NotYet), "the first is undecided");
         forwards.decide(1, 1, vec![answer(10)]);
@@ -261,7 +268,7 @@ mod tests {
     fn zk_3_39_an_answer_waits_for_what_it_rests_on() {
         let mut forwards = forwards(1);
         forwards.resume(1);
-        forwards.take_unsent(1);
+        forwards.take_unsent(1, 1 << 20);
         forwards.decide(1, 1, vec![answer(10)]);
         assert!(forwards.pop_due(9).is_none());
         assert!(forwards.pop_due(10).is_some());
@@ -271,14 +278,14 @@ mod tests {
     fn what_a_dead_leader_did_not_log_is_sent_to_its_successor() {
         let mut forwards = forwards(3);
         forwards.resume(1);
-        forwards.take_unsent(3);
+        forwards.take_unsent(3, 1 << 20);
         forwards.decide(1, 1, vec![sequenced(10), answer(11), sequenced(11)]);
         forwards.pause();
         let Matched::Waiting(due, _, plan) = forwards.matched(1) else { panic!("it is in the log") };
         assert_eq!((due.len(), plan.is_some()), (0, true));
         assert!(forwards.pop_due(10).is_none(), "its ground may never be committed");
         forwards.resume(2);
-        let outgoing = forwards.take_unsent(10).unwrap();
+        let outgoing = forwards.take_unsent(10, 1 << 20).unwrap();
         assert_eq!((outgoing.leader_epoch, outgoing.first, outgoing.asks.len()), (2, 2, 2));
     }
 
@@ -286,7 +293,7 @@ mod tests {
     fn an_execution_whose_verdict_was_lost_is_reported_as_unknown() {
         let mut forwards = forwards(2);
         forwards.resume(1);
-        forwards.take_unsent(2);
+        forwards.take_unsent(2, 1 << 20);
         forwards.pause();
         let Matched::Waiting(due, _, plan) = forwards.matched(2) else { panic!("it is in the log") };
         assert!(due.iter().all(|due| due.result == Err(Refusal::NotServing)) && due.len() == 1);
@@ -297,12 +304,30 @@ mod tests {
     fn a_broken_connection_sends_again_and_learns_what_was_seen() {
         let mut forwards = forwards(2);
         forwards.resume(1);
-        forwards.take_unsent(2);
+        forwards.take_unsent(2, 1 << 20);
         forwards.send_again(1, 1);
-        assert_eq!(forwards.take_unsent(2).unwrap().first, 1);
+        assert_eq!(forwards.take_unsent(2, 1 << 20).unwrap().first, 1);
         forwards.decide(1, 1, vec![Verdict::Seen { position: 20 }, Verdict::Seen { position: 20 }]);
         let Matched::Waiting(due, _, _) = forwards.matched(2) else { panic!("it is in the log") };
         assert_eq!(due.len(), 1);
         assert_eq!(forwards.len(), 0);
+    }
+
+    #[test]
+    fn an_envelope_is_bounded_in_bytes_but_takes_at_least_one() {
+        let mut forwards = Forwards::new();
+        for size in [10, 900, 900, 5_000, 10] {
+            let data = Some(bytes::Bytes::from(vec![0; size]));
+            let op = tree::Op::SetData { path: "/a".into(), data, version: -1 };
+            let request = tree::Request::Op(op);
+            let ask = Ask::Write { session: None, auth: Vec::new(), request };
+            assert!(forwards.push(ask, Box::new(|_, _| {})).is_ok());
+        }
+        forwards.resume(1);
+        let mut sizes = Vec::new();
+        while let Some(outgoing) = forwards.take_unsent(10, 2_000) {
+            sizes.push(outgoing.asks.len());
+        }
+        assert_eq!(sizes, [2, 1, 1, 1]);
     }
 }
