@@ -13,16 +13,21 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The pause between two looks at something that is waited for.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// A port that the nodes of a test can be told before they start. It is below those that a system hands out by itself.
+/// A port that the nodes of a test can be told before they start.
 fn free_port() -> u16 {
+    free_ports(1)
+}
+
+/// The first of so many ports in a row. They are below those that a system hands out by itself, and no other test gets them.
+fn free_ports(count: u16) -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     const FIRST: u16 = 12_000;
     const COUNT: u16 = 20_000;
     let start = u16::try_from(std::process::id() % u32::from(COUNT)).expect("a small number");
     loop {
-        let port = FIRST + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % COUNT;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
+        let first = FIRST + (start + NEXT.fetch_add(count, Ordering::Relaxed)) % COUNT;
+        if (first..first + count).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok()) {
+            return first;
         }
     }
 }
@@ -381,13 +386,7 @@ fn one_command_starts_three_nodes_and_stops_them() {
     let home = Home::new();
     let mut command = Command::new(binary());
     command.current_dir(home.path("")).env_remove("RUST_LOG").arg("dev");
-    let first = |count: u16| loop {
-        let port = free_port();
-        if (port..port + count).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok()) {
-            return port;
-        }
-    };
-    let (zookeeper, kafka) = (first(3), first(16) + 8);
+    let (zookeeper, kafka) = (free_ports(3), free_ports(3));
     command.args(["--zookeeper-port", &zookeeper.to_string(), "--kafka-port", &kafka.to_string()]);
     let cluster = Server::start(command);
     let address = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));

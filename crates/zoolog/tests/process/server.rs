@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -133,10 +133,10 @@ impl Server {
         loop {
             match self.stdout.recv_timeout(PATIENCE) {
                 Ok(line) => self.said.push(line),
-                Err(_) => {
-                    let said = self.said.clone();
-                    panic!("the node did not become ready: {said:#?} {:#?}", self.end(libc::SIGKILL));
+                Err(RecvTimeoutError::Timeout) => {
+                    panic!("the node did not become ready: {:#?}", self.end(libc::SIGKILL));
                 }
+                Err(RecvTimeoutError::Disconnected) => panic!("the node did not start: {:#?}", self.wait()),
             }
             if self.said.last().is_some_and(|line| line == "ready") {
                 return self;
