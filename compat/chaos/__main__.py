@@ -12,6 +12,10 @@ import sys
 import time
 from pathlib import Path
 
+from confluent_kafka import KafkaException
+from kazoo.exceptions import KazooException
+from kazoo.handlers.threading import KazooTimeoutError
+
 from chaos import faults, oracles
 from chaos.load import ORDERED, PLAIN, Load
 from chaos.producers import PARTITIONS

@@ -3,6 +3,7 @@
 import time
 
 from kazoo.exceptions import KazooException
+from kazoo.handlers.threading import KazooTimeoutError
 
 from chaos import oracles
 from chaos.consumers import Committer, Follower
@@ -186,7 +187,10 @@ class Load:
 
     def judge_tree(self, number):
         """One node's tree."""
-        client = connect(self.cluster.address(number, "zk"))
+        try:
+            client = connect(self.cluster.address(number, "zk"))
+        except KazooTimeoutError:
+            return ["lets no client in"]
         try:
             client.sync(ROOT)
             tree = {path: data for path, (data, _) in tree_of(client, ROOT).items() if path != ROOT}
