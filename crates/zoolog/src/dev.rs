@@ -301,7 +301,7 @@ mod tests {
             assert_eq!(config.zookeeper.client_port, 2180 + member.id);
             assert_eq!(config.broker.listeners.len(), 1);
             assert_eq!((config.broker.topics.partitions, config.cluster.host()), (7, Some("localhost")));
-            assert_eq!(config.log_dirs, [member.folder.clone()]);
+            assert_eq!(config.log_dirs, std::slice::from_ref(&member.folder));
             assert!(config.warnings.is_empty(), "{:?}", config.warnings);
         }
     }
