@@ -4,7 +4,7 @@
 //! got. A listener on every address has no host: then it is the host of the node's own line (`server.N`, `controller.quorum.voters`), or
 //! this machine's name, as in Kafka, or `localhost` for a node that nobody configured and that has no others elsewhere, because that
 //! one is for trying out on the same machine.
-use crate::config::Cluster;
+use crate::config::{Cluster, is_unspecified};
 use controller::config::{BrokerConfig, Listener};
 use peers::Address;
 
@@ -48,11 +48,19 @@ impl<'a, F: Fn() -> std::io::Result<String>> Naming<'a, F> {
         let shared = for_clients.iter().find(|listener| listener.name == *inter_broker);
         // The configuration has a listener under the inter-broker name in any case.
         let listener = apart.or(shared).or(for_clients.first());
-        let host = listener.and_then(|listener| listener.host.clone());
-        let host = host.filter(|host| !crate::config::is_unspecified(host));
-        Address {
-            host: host.unwrap_or_else(|| self.host()),
-            port: listener.map_or(0, |listener| port_of(listener, bound)),
+        let port = listener.map_or(0, |listener| port_of(listener, bound));
+        let given = self.config.listeners.iter().chain(&self.config.advertised_listeners);
+        let mut given = given.filter(|given| listener.is_some_and(|listener| given.name == listener.name));
+        let is_named = given.any(|given| given.host.as_deref().is_some_and(|host| !is_unspecified(host)));
+        let host = listener.and_then(|listener| listener.host.clone()).filter(|_| is_named);
+        Address { host: host.unwrap_or_else(|| self.host_for_peers()), port }
+    }
+
+    /// The host for other nodes where nothing names one. Those that join a node that was alone can be on any machine.
+    fn host_for_peers(&self) -> String {
+        match self.cluster.is_alone() {
+            true => (self.host_name)().unwrap_or_else(|_| LOCAL_HOST.to_owned()),
+            false => self.host(),
         }
     }
 
@@ -131,7 +139,13 @@ mod tests {
         assert_eq!(all_told(&pairs, Ok("n")), (vec!["PLAINTEXT://n:9092".to_owned()], "n:4712".to_owned()));
         let pairs = &pairs[..2];
         assert_eq!(all_told(pairs, Ok("n")), (vec!["PLAINTEXT://n:9092".to_owned()], "n:9092".to_owned()));
-        assert_eq!(all_told(&[], Ok("n")).1, "localhost:9092");
+        assert_eq!(all_told(&[], Ok("n")).1, "n:9092");
+        let nameless = Err(io::Error::from(io::ErrorKind::NotFound));
+        assert_eq!(all_told(&[], nameless).1, "localhost:9092");
+        let named =
+            [("listeners", "PLAINTEXT://:9092"), ("advertised.listeners", "PLAINTEXT://outside:19092")];
+        assert_eq!(all_told(&named, Ok("n")).1, "outside:19092");
+        assert_eq!(all_told(&[("listeners", "PLAINTEXT://127.0.0.1:0")], Ok("n")).1, "127.0.0.1:4711");
     }
 
     #[test]

@@ -199,6 +199,7 @@ fn configuration(dev: &Dev, members: &[Member], member: &Member) -> String {
     properties.push("node.id", member.id.to_string());
     properties.push("clientPort", member.zookeeper_port.to_string());
     properties.push("listeners", format!("PLAINTEXT://:{}", member.kafka_port));
+    properties.push("advertised.listeners", format!("PLAINTEXT://localhost:{}", member.kafka_port));
     properties.push("controller.quorum.voters", voters.join(","));
     properties.push("log.dirs", member.folder.display().to_string());
     for (key, value) in &dev.overrides {
@@ -301,6 +302,7 @@ mod tests {
             assert_eq!(config.zookeeper.client_port, 2180 + member.id);
             assert_eq!(config.broker.listeners.len(), 1);
             assert_eq!((config.broker.topics.partitions, config.cluster.host()), (7, Some("localhost")));
+            assert_eq!(config.broker.advertised_listeners[0].host.as_deref(), Some("localhost"));
             assert_eq!(config.log_dirs, std::slice::from_ref(&member.folder));
             assert!(config.warnings.is_empty(), "{:?}", config.warnings);
         }
