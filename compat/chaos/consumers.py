@@ -2,10 +2,13 @@
 
 import time
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from chaos.actor import Actor
 from chaos.producers import PARTITIONS, QUICK
+from harness.waiting import wait_until
+
+CHECK_SECONDS = 20.0
 
 
 def consumer(bootstrap, group, **settings):
@@ -83,8 +86,16 @@ class Committer(Actor):
         time.sleep(0.02)
 
     def check(self):
-        """Asks for the committed offset while the thread is paused."""
-        (answer,) = self.consumer.committed([TopicPartition(self.topic, 0)], timeout=20)
+        """Asks for the committed offset while the thread is paused; the coordinator may just be moving back."""
+        def committed():
+            try:
+                return self.consumer.committed([TopicPartition(self.topic, 0)], timeout=5)
+            except KafkaException as error:
+                if not error.args[0].retriable() and error.args[0].code() != KafkaError.NOT_COORDINATOR:
+                    raise
+                return None
+
+        (answer,) = wait_until(committed, CHECK_SECONDS, "the committed offset")
         if not self.acknowledged <= answer.offset <= self.attempted:
             self.problem(f"committed offset {answer.offset}, but {self.acknowledged} was acknowledged and {self.attempted} tried")
 

@@ -40,7 +40,7 @@ class Load:
         keeper.stop()
         keeper.close()
         self.ordered = RecordWriter(cluster.kafka, ORDERED, "idempotent producer", enable_idempotence=True)
-        self.plain = RecordWriter(cluster.kafka, PLAIN, "producer, acks=all", retries=0, message_timeout_ms=20_000)
+        self.plain = RecordWriter(cluster.kafka, PLAIN, "producer, acks=all", message_timeout_ms=20_000)
         self.writers = [Writer(cluster.zk, self.notes, number) for number in range(2)]
         self.watchers = [Watcher(cluster.zk, self.notes, number) for number in range(2)]
         self.follower = Follower(cluster.kafka, [ORDERED, PLAIN])

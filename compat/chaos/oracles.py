@@ -207,7 +207,8 @@ def judge_tree(log, tree, below):
 def judge_records(sent, records, ordered):
     """The records of one topic, {partition: {offset: value}}, against what was sent to it.
 
-    With `ordered`, as of an idempotent producer, every record is there once and in the order of sending.
+    With `ordered`, as of an idempotent producer, every record is there once and in the order of sending. Any other producer
+    sends again what a leader that steps down answers with a retriable error, and may find both in the log.
     """
     verdict = Verdict()
     for partition, held in sorted(records.items()):
@@ -220,7 +221,7 @@ def judge_records(sent, records, ordered):
                 verdict.acknowledged += 1
                 if held.get(record.offset) != record.value:
                     verdict.lose(f"{name}, acknowledged at {record.offset}: there is {held.get(record.offset)!r}")
-            if counts[record.value] > 1:
+            if ordered and counts[record.value] > 1:
                 verdict.duplicate(f"{name}: {counts[record.value]} times")
         alien = set(counts) - set(rank)
         verdict.problems += [f"partition {partition} holds {value!r}, which nobody sent" for value in sorted(alien)]

@@ -152,6 +152,11 @@ def test_records_that_are_wrong(offsets, values, lost, duplicated, problems):
     assert (verdict.lost, verdict.duplicated, len(verdict.problems)) == (lost, duplicated, problems)
 
 
+def test_a_plain_producer_may_have_sent_again():
+    verdict = oracles.judge_records(sent(0, 2), held(0, 1, 1), ordered=False)
+    assert (verdict.lost, verdict.duplicated, verdict.problems) == (0, 0, [])
+
+
 def test_replicas_that_differ():
     assert oracles.judge_replicas("t-0", {1: b"abc", 2: b"abc", 3: b"abc"}) == []
     (problem,) = oracles.judge_replicas("t-0", {1: b"abc", 2: b"abx", 3: b"abc"})

@@ -52,7 +52,7 @@ def placed(admin, name):
 
     def make(*assignment, **configs):
         settings = {key.replace("_", "."): str(value) for key, value in configs.items()}
-        admin.create_topics([NewTopic(name, replica_assignment=list(assignment), config=settings)])[name].result(30)
+        admin.create_topics([NewTopic(name, num_partitions=len(assignment), replica_assignment=list(assignment), config=settings)])[name].result(30)
         wait_until(lambda: name in admin.list_topics(timeout=10).topics, what=f"topic {name}")
         return name
 
