@@ -366,6 +366,20 @@ fn a_node_of_another_cluster_is_refused() {
 }
 
 #[test]
+fn a_voter_of_an_earlier_cluster_is_refused() {
+    let three = Three::new();
+    stop_all(three.start());
+    let other = cluster_id(&three.home.path("3"));
+    for id in ["1", "2"] {
+        std::fs::remove_dir_all(three.home.path(id)).expect("the folder is removed");
+    }
+    let two: Vec<Server> = [1, 2].map(|id| Server::spawn(three.command(id, &[]))).into_iter().collect();
+    let two: Vec<Server> = two.into_iter().map(Server::ready).collect();
+    run(three.command(3, &[])).assert_refused(1, &["cluster", &other]);
+    stop_all(two);
+}
+
+#[test]
 fn a_number_that_is_taken_is_refused() {
     let three = Three::new();
     let servers = three.start();
