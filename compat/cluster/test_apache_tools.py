@@ -14,7 +14,7 @@ def reassign(tool, tmp_path, name, replicas, *options):
     """Starts a reassignment of partition 0; returns the file that the tool takes."""
     plan = tmp_path / f"plan-{'-'.join(map(str, replicas))}.json"
     plan.write_text(json.dumps({"version": 1, "partitions": [{"topic": name, "partition": 0, "replicas": replicas}]}))
-    said = tool("ReassignPartitionsCommand", "--reassignment-json-file", plan, "--execute", *options)
+    said = tool("reassign.ReassignPartitionsCommand", "--reassignment-json-file", plan, "--execute", *options)
     assert "Successfully started partition reassignment" in said, said
     return plan
 
@@ -22,7 +22,7 @@ def reassign(tool, tmp_path, name, replicas, *options):
 def finish(tool, plan, name):
     """Waits until the tool says that it is done."""
     done = f"Reassignment of partition {name}-0 is completed."
-    wait_until(lambda: done in tool("ReassignPartitionsCommand", "--reassignment-json-file", plan, "--verify"), 60, done, every=0.5)
+    wait_until(lambda: done in tool("reassign.ReassignPartitionsCommand", "--reassignment-json-file", plan, "--verify"), 60, done, every=0.5)
 
 
 def test_a_reassignment_moves_a_partition_with_its_records(cluster, tool, placed, state, zk, name, tmp_path):
@@ -36,14 +36,14 @@ def test_a_reassignment_moves_a_partition_with_its_records(cluster, tool, placed
     # The replica that is no longer one goes from its disk, and the tool took its throttles away.
     wait_until(lambda: not (cluster.nodes[1].data / f"{name}-0").exists(), what="the old replica to go")
     assert "throttled" not in zk.get(f"/config/topics/{name}")[0].decode()
-    assert "No partition reassignments found" in tool("ReassignPartitionsCommand", "--list")
+    assert "No partition reassignments found" in tool("reassign.ReassignPartitionsCommand", "--list")
 
 
 def test_a_plan_is_made_for_other_brokers(tool, placed, name, tmp_path):
     placed([1], [2])
     wanted = tmp_path / "topics.json"
     wanted.write_text(json.dumps({"version": 1, "topics": [{"topic": name}]}))
-    said = tool("ReassignPartitionsCommand", "--topics-to-move-json-file", wanted, "--broker-list", "3", "--generate")
+    said = tool("reassign.ReassignPartitionsCommand", "--topics-to-move-json-file", wanted, "--broker-list", "3", "--generate")
     proposed = json.loads(said.split("Proposed partition reassignment configuration")[1].strip())
     assert [partition["replicas"] for partition in proposed["partitions"]] == [[3], [3]]
 
