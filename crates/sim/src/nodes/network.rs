@@ -48,7 +48,7 @@ pub(super) enum Parcel {
     /// From a client of Kafka to a node.
     KafkaRequest { node: usize, client: usize, connection: u64, frame: Bytes },
     /// From a node to a client of Kafka; without a frame the socket was closed.
-    KafkaResponse { client: usize, connection: u64, frame: Option<Bytes> },
+    KafkaResponse { client: usize, connection: u64, run: u64, frame: Option<Bytes> },
 }
 
 /// Why a call has no response.

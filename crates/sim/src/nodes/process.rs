@@ -32,6 +32,7 @@ const LISTENER: &str = "PLAINTEXT";
 /// A running process.
 pub(super) struct Process {
     runtime: Option<Runtime>,
+    run: u64,
     clock: Arc<SimClock>,
     disk: SimDisk,
     alive: Arc<AtomicBool>,
@@ -97,6 +98,7 @@ impl Process {
         drop(entered);
         Process {
             runtime: Some(runtime),
+            run: start.number,
             clock,
             disk,
             alive: Arc::new(AtomicBool::new(true)),
@@ -209,11 +211,18 @@ impl Process {
                 }
             }
             Parcel::KafkaRequest { client, connection, frame, .. } => {
-                let report = self.report.clone();
+                let (report, run) = (self.report.clone(), self.run);
                 let (network, alive) = (self.network.clone(), self.alive.clone());
                 let sender = self.kafka_connections.entry((client, connection)).or_insert_with(|| {
                     let (send, receive) = mpsc::unbounded_channel();
-                    drop(tokio::spawn(serve_kafka(client, connection, receive, report, network, alive)));
+                    drop(tokio::spawn(serve_kafka(
+                        (client, connection),
+                        run,
+                        receive,
+                        report,
+                        network,
+                        alive,
+                    )));
                     send
                 });
                 // A connection that has ended tells its client so.
@@ -235,8 +244,12 @@ impl Process {
         let zookeeper =
             zookeeper.map(|&(client, connection)| Parcel::ToClient { client, connection, said: Said::Gone });
         let kafka = self.kafka_connections.keys();
-        let kafka =
-            kafka.map(|&(client, connection)| Parcel::KafkaResponse { client, connection, frame: None });
+        let kafka = kafka.map(|&(client, connection)| Parcel::KafkaResponse {
+            client,
+            connection,
+            run: self.run,
+            frame: None,
+        });
         zookeeper.chain(kafka).collect()
     }
 
@@ -291,8 +304,8 @@ async fn answer_ensemble(report: &Mutex<Report>, frame: Bytes) -> Option<Vec<u8>
 
 /// Serves one connection of a client of Kafka.
 async fn serve_kafka(
-    client: usize,
-    connection: u64,
+    (client, connection): (usize, u64),
+    run: u64,
     mut requests: mpsc::UnboundedReceiver<Bytes>,
     report: Arc<Mutex<Report>>,
     network: Arc<Network>,
@@ -309,7 +322,7 @@ async fn serve_kafka(
         let frame = frame.map(|frame| frame.slice(4..));
         let ends = frame.is_none();
         if alive.load(Relaxed) {
-            network.carry(Parcel::KafkaResponse { client, connection, frame });
+            network.carry(Parcel::KafkaResponse { client, connection, run, frame });
         }
         if ends {
             return;

@@ -350,9 +350,9 @@ impl Simulation {
             Parcel::ToNode { node, .. } | Parcel::KafkaRequest { node, .. } => *node,
             Parcel::ToClient { .. } | Parcel::KafkaResponse { .. } => usize::MAX,
         };
-        if let Parcel::KafkaResponse { client, connection, frame } = parcel {
+        if let Parcel::KafkaResponse { client, connection, run, frame } = parcel {
             let agent = &mut self.agents[client - FIRST_CLIENT];
-            return agent.hear(connection, frame, self.now_ms, &mut self.tally);
+            return agent.hear((connection, run), frame, self.now_ms, &mut self.tally);
         }
         if let Parcel::ToClient { client, connection, said } = parcel {
             self.network.note(format_args!("to client {client}.{connection}: {said:?}"));
@@ -379,7 +379,7 @@ impl Simulation {
                 self.network.carry(Parcel::ToClient { client, connection, said });
             }
             (None, Parcel::KafkaRequest { client, connection, .. }) => {
-                self.network.carry(Parcel::KafkaResponse { client, connection, frame: None });
+                self.network.carry(Parcel::KafkaResponse { client, connection, run: 0, frame: None });
             }
             (None, _) => {}
         }
@@ -445,7 +445,13 @@ impl Simulation {
         let medium = machine.medium.lock();
         let from = process.followed.unwrap_or(0);
         let end = topic.high_watermark();
-        let followed = self.ledger.follow(node, &segments(&medium), from, end, self.now_ms)?;
+        let known = self.ledger.end();
+        let (segments, removed) = (segments(&medium, ".log"), segments(&medium, ".log.deleted"));
+        let followed = self.ledger.follow(node, &segments, &removed, from, end, self.now_ms);
+        for (zxid, path, data) in self.ledger.kafka_changes(known) {
+            self.network.note(format_args!("{zxid} {path} = {}", String::from_utf8_lossy(data)));
+        }
+        let followed = followed.map_err(|what| format!("{what}; its files: {}", files(&medium)))?;
         process.followed = Some(followed);
         Ok(())
     }
@@ -633,13 +639,21 @@ fn log_of(medium: &Medium, partition: i32) -> Option<Vec<u8>> {
     (!segments.is_empty()).then(|| segments.concat())
 }
 
+/// The files of a node's znode log with their sizes, for people.
+fn files(medium: &Medium) -> String {
+    let files = medium.list(&Path::new(DATA).join("__znodes-0")).into_iter();
+    let shown: Vec<String> =
+        files.map(|(path, content)| format!("{} ({})", path.display(), content.len())).collect();
+    shown.join(", ")
+}
+
 /// The files of a node's znode log by base offset.
-fn segments(medium: &Medium) -> BTreeMap<i64, &[u8]> {
+fn segments<'a>(medium: &'a Medium, suffix: &str) -> BTreeMap<i64, &'a [u8]> {
     let folder = Path::new(DATA).join("__znodes-0");
     let files = medium.list(&folder).into_iter();
     files
         .filter_map(|(path, content)| {
-            let base = path.file_name()?.to_str()?.strip_suffix(".log")?.parse().ok()?;
+            let base = path.file_name()?.to_str()?.strip_suffix(suffix)?.parse().ok()?;
             Some((base, content))
         })
         .collect()

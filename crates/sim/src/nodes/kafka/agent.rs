@@ -143,7 +143,7 @@ impl Agent {
     /// Hears an answer; none means that the socket was closed.
     pub(in crate::nodes) fn hear(
         &mut self,
-        connection: u64,
+        (connection, run): (u64, u64),
         frame: Option<Bytes>,
         now_ms: u64,
         tally: &mut Tally,
@@ -151,11 +151,11 @@ impl Agent {
         if connection != self.connection {
             return Ok(());
         }
-        let Some(flight) = self.flight.take() else { return Ok(()) };
         let Some(frame) = frame else {
             self.lose(now_ms);
             return Ok(());
         };
+        let Some(flight) = self.flight.take() else { return Ok(()) };
         let decoded = decode_response(flight.api, flight.version, frame);
         let (_, response) =
             decoded.map_err(|error| format!("a response to {:?} is none: {error}", flight.api))?;
@@ -166,7 +166,7 @@ impl Agent {
             Response::CreateTopics(_) => false,
             response => match &mut self.role {
                 Role::Producer(producer) => producer.hear(response, tally)?,
-                Role::Consumer(consumer) => consumer.hear(response, tally)?,
+                Role::Consumer(consumer) => consumer.hear(response, run, tally)?,
             },
         };
         if !went_well {

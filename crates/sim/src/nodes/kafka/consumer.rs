@@ -25,8 +25,8 @@ pub(super) struct Consumer {
     positions: BTreeMap<i32, i64>,
     turn: i32,
     consumed: u64,
-    /// The high watermark that each partition's leader showed last, and who that was.
-    shown: BTreeMap<i32, (usize, i64)>,
+    /// The high watermark that each partition's leader showed last, and who that was in which run.
+    shown: BTreeMap<i32, ((usize, u64), i64)>,
     asked: usize,
 }
 
@@ -71,7 +71,7 @@ impl Consumer {
     }
 
     /// Takes an answer; false if the metadata is to be asked anew.
-    pub(super) fn hear(&mut self, response: Response, tally: &mut Tally) -> Result<bool, String> {
+    pub(super) fn hear(&mut self, response: Response, run: u64, tally: &mut Tally) -> Result<bool, String> {
         let Response::Fetch(fetched) = response else {
             return Err(format!("a consumer got {response:?}"));
         };
@@ -88,23 +88,24 @@ impl Consumer {
                 ));
             }
             if partition.error_code == ErrorCode::NONE {
-                self.consume(partition, tally)?;
+                self.consume(partition, run, tally)?;
             }
         }
         Ok(went_well)
     }
 
-    fn consume(&mut self, fetched: PartitionData, tally: &mut Tally) -> Result<(), String> {
+    fn consume(&mut self, fetched: PartitionData, run: u64, tally: &mut Tally) -> Result<(), String> {
         let partition = fetched.partition_index;
-        let before = self.shown.insert(partition, (self.asked, fetched.high_watermark));
-        if let Some((node, high_watermark)) = before
-            && node == self.asked
+        let by = (self.asked, run);
+        let before = self.shown.insert(partition, (by, fetched.high_watermark));
+        if let Some((other, high_watermark)) = before
+            && other == by
             && fetched.high_watermark < high_watermark
             && fetched.high_watermark < self.position(partition)
         {
             return Err(format!(
-                "node {node} showed a high watermark of {high_watermark} for {partition}, then one of {}",
-                fetched.high_watermark
+                "node {} showed a high watermark of {high_watermark} for {partition}, then one of {}",
+                self.asked, fetched.high_watermark
             ));
         }
         let mut position = self.position(partition);

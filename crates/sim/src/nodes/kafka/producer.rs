@@ -17,8 +17,9 @@ const INIT_VERSION: i16 = 4;
 const ACKS_ALL: i16 = -1;
 /// How long the leader may wait for the others.
 const TIMEOUT_MS: i32 = 1_000;
-/// Errors after which the batch is sent again.
-const RETRIED: [ErrorCode; 7] = [
+/// Errors after which the batch is sent again. A gap in the sequence is one of them because a leader that was deposed and has not heard of
+/// it yet may lack what its successor acknowledged; if anything were lost, no other leader would take the batch.
+const RETRIED: [ErrorCode; 8] = [
     ErrorCode::NOT_LEADER_OR_FOLLOWER,
     ErrorCode::LEADER_NOT_AVAILABLE,
     ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
@@ -26,6 +27,7 @@ const RETRIED: [ErrorCode; 7] = [
     ErrorCode::NOT_ENOUGH_REPLICAS,
     ErrorCode::NOT_ENOUGH_REPLICAS_AFTER_APPEND,
     ErrorCode::KAFKA_STORAGE_ERROR,
+    ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER,
 ];
 
 /// A batch that is not acknowledged.
@@ -147,7 +149,6 @@ impl Producer {
         let place = match error {
             ErrorCode::NONE => Some(answer.base_offset),
             ErrorCode::DUPLICATE_SEQUENCE_NUMBER => None,
-            // The batch before was acknowledged, so that a gap means that it is lost.
             error => {
                 return Err(format!(
                     "producer {} is refused with {error:?} at sequence {:?} of partition {}",

@@ -190,7 +190,11 @@ impl Sessionwise<'_> {
         match moments.into_iter().any(is_right) {
             true => Ok(()),
             false => {
-                Err(format!("failed with {error:?} at zxid {zxid}, which nothing from {low} on justifies"))
+                let was = self.ledger.at(change.path(), zxid);
+                Err(format!(
+                    "failed with {error:?} at zxid {zxid}, which nothing from {low} on justifies: {} was {was:?} then",
+                    change.path()
+                ))
             }
         }
     }

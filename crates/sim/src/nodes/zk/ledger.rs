@@ -48,21 +48,38 @@ pub(in crate::nodes) struct Ledger {
 }
 
 impl Ledger {
+    /// What changed in Kafka's part of the tree from an offset on: path and data.
+    pub(in crate::nodes) fn kafka_changes(&self, from: i64) -> impl Iterator<Item = (i64, &str, &[u8])> {
+        let transactions = self.transactions.range(from..);
+        let changes = transactions.flat_map(|(zxid, transaction)| {
+            transaction
+                .changes
+                .iter()
+                .map(|(path, data)| (*zxid, path.as_str(), data.as_deref().unwrap_or(b"-")))
+        });
+        changes.filter(|(_, path, _)| path.starts_with("/brokers") || path.starts_with("/controller"))
+    }
+
     /// The end of what is known to be committed.
     pub(in crate::nodes) fn end(&self) -> i64 {
         self.end
     }
 
     /// Reads what a node has on its disk from `from` on and calls committed, up to `end`; where that ended. `segments` are the files of
-    /// its log by base offset.
+    /// its log by base offset; `removed` those that it is about to remove, since a snapshot may take their place at once.
     pub(in crate::nodes) fn follow(
         &mut self,
         node: usize,
         segments: &BTreeMap<i64, &[u8]>,
+        removed: &BTreeMap<i64, &[u8]>,
         mut from: i64,
         end: i64,
         now_ms: u64,
     ) -> Result<i64, String> {
+        let begins = segments.keys().next().copied().unwrap_or(0);
+        if begins > self.end && self.end >= from {
+            self.catch_up(node, removed, begins, now_ms)?;
+        }
         while from < end {
             let segment = segments.range(..=from).next_back().or_else(|| segments.range(from..).next());
             let Some((base, content)) = segment else { return Ok(from) };
@@ -94,6 +111,24 @@ impl Ledger {
             }
         }
         Ok(from)
+    }
+
+    /// Takes what is new up to `to` from segments that are about to be removed.
+    fn catch_up(
+        &mut self,
+        node: usize,
+        removed: &BTreeMap<i64, &[u8]>,
+        to: i64,
+        now_ms: u64,
+    ) -> Result<(), String> {
+        for content in removed.values() {
+            for batch in Batch::iter(Bytes::copy_from_slice(content)).map_while(Result::ok) {
+                if batch.header().base_offset == self.end && batch.header().next_offset() <= to {
+                    self.compare(node, batch.to_bytes(), now_ms)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn compare(&mut self, node: usize, bytes: Bytes, now_ms: u64) -> Result<(), String> {
