@@ -65,27 +65,25 @@ class Watcher(Actor):
         self.register = f"{ROOT}/register-{number}"
         self.client = connect(hosts)
         self.client.ensure_path(self.register)
-        self.fired = threading.Event()
-        self.event = None
         # The state at which the latest watch was set: once the register stands still, the last state's.
         self.armed = 0
 
-    def notice(self, event):
-        """The watch; a session's event ends it too."""
-        self.event = event
-        self.fired.set()
-
     def step(self):
-        self.fired.clear()
+        fired, events = threading.Event(), []
+
+        def notice(event):
+            # Of this step alone: a watch that an earlier step left may fire while this one sets its own.
+            events.append(event)
+            fired.set()
+
         try:
-            _, before = self.client.get_async(self.register, watch=self.notice).get(timeout=REPLY_SECONDS)
+            _, before = self.client.get_async(self.register, watch=notice).get(timeout=REPLY_SECONDS)
             session = self.client.client_id
             self.armed = max(self.armed, before.mzxid)
-            while not self.fired.wait(0.2):
+            while not fired.wait(0.2):
                 if not self.gate.is_set():
                     return
-            event, self.event = self.event, None
-            if event.type != "CHANGED":
+            if events[0].type != "CHANGED":
                 # Of the session: the connection was lost, and the watch with it.
                 return
             _, after = self.client.get_async(self.register).get(timeout=REPLY_SECONDS)

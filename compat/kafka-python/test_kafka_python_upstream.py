@@ -11,6 +11,7 @@ import pytest
 
 from harness import upstream
 from harness.paths import TOOLS
+from harness.topics import nodes
 
 HERE = Path(__file__).resolve().parent
 
@@ -42,4 +43,5 @@ def test_the_integration_tests_of_kafka_python(kafka_address):
         ["-p", "copies", str(folder / "test" / "integration")],
         {"KAFKA_URI": f"kafka://{kafka_address.split(',')[0]}", "KAFKA_VERSION": "4.3", "KAFKA_ROOT": str(folder)},
         python_path=[folder, HERE],
+        ledger="allowed.txt" if nodes() == 1 else "allowed-cluster.txt",
     )

@@ -27,4 +27,4 @@ def test_the_suite_of_kazoo():
         # Each server takes five neighbouring ports, ten further on than the one before it.
         "ZOOKEEPER_PORT_OFFSET": str(block(10 * nodes() - 5)),
         "CI": "true",
-    }, ledger="allowed.txt" if nodes() == 1 else "allowed-ensemble.txt")
+    }, ledger="allowed.txt" if nodes() == 1 else "allowed-cluster.txt")
