@@ -4,6 +4,7 @@ Nothing fails if a goal is missed; the figures say so.
 """
 
 import argparse
+import logging
 import os
 import platform
 from pathlib import Path
@@ -67,6 +68,8 @@ def main():
     parser.add_argument("--topics", type=int, default=partitions.TOPICS)
     parser.add_argument("--out", type=Path, help="the file that gets the section; bench/RESULTS.md if everything is measured")
     options = parser.parse_args()
+    for name in ("kazoo", "kafka"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     report = Report()
     measurements = {
         "failover": lambda: failover.run(report, options.rounds),

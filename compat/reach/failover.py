@@ -7,6 +7,8 @@ import time
 
 from confluent_kafka import ElectionType, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
+from kafka import KafkaProducer
+from kafka.errors import KafkaError
 from kazoo.client import KazooClient
 from kazoo.exceptions import KazooException, NoNodeError
 
@@ -57,6 +59,30 @@ class ZnodeWriter(Successes):
         self.client.close()
 
 
+class PythonRecordWriter(Successes):
+    """kafka-python with acks=all and otherwise its default settings sends a record, waits for its acknowledgement, and sends the next."""
+
+    def __init__(self, bootstrap, partition):
+        super().__init__()
+        self.partition = partition
+        self.producer = KafkaProducer(bootstrap_servers=bootstrap, acks="all")
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def run(self):
+        while not self.ended.is_set():
+            try:
+                self.producer.send(TOPIC, b"x" * 100, partition=self.partition).get(30)
+                self.times.append(time.monotonic())
+            except KafkaError:
+                pass
+
+    def end(self):
+        self.ended.set()
+        self.thread.join(30)
+        self.producer.close(10)
+
+
 class RecordWriter(Successes):
     """librdkafka with its default settings (acks=all) sends a record, waits for its acknowledgement, and sends the next."""
 
@@ -99,11 +125,16 @@ def make_controller(cluster, zk, number):
 
 def measure(name, end, rounds, report):
     """`rounds` times: the node that is leader, controller and partition leader ends by `end`; clients watch."""
-    gaps = {"the ZooKeeper writer": [], "the acks=all producer": []}
+    gaps = {
+        "the ZooKeeper writer (kazoo)": [], "the acks=all producer (kafka-python)": [],
+        # It asks for the new leader by timers of a second.
+        "the acks=all producer (librdkafka)": [],
+    }
+    moves = []
     with Cluster(3) as cluster:
-        admin = AdminClient({"bootstrap.servers": cluster.kafka})
+        admin = AdminClient({"bootstrap.servers": cluster.kafka, "log_level": 0})
         orders = [[1, 2, 3], [2, 3, 1], [3, 1, 2]]
-        admin.create_topics([NewTopic(TOPIC, replica_assignment=orders, config={"min.insync.replicas": "2"})])[TOPIC].result(30)
+        admin.create_topics([NewTopic(TOPIC, num_partitions=3, replica_assignment=orders, config={"min.insync.replicas": "2"})])[TOPIC].result(30)
         for _ in range(rounds):
             cluster.wait_in_sync([TOPIC])
             number = cluster.wait_leader()
@@ -114,13 +145,21 @@ def measure(name, end, rounds, report):
             wait_until(lambda: json.loads(zk.get(state)[0])["leader"] == number, 60, "the preferred leader")
             zk.stop()
             zk.close()
-            clients = dict(zip(gaps, (ZnodeWriter(cluster.zk), RecordWriter(cluster.kafka, number - 1))))
+            clients = dict(zip(gaps, (
+                ZnodeWriter(cluster.zk), PythonRecordWriter(cluster.kafka, number - 1), RecordWriter(cluster.kafka, number - 1))))
+            others = ",".join(cluster.address(other, "kafka") for other in cluster.ids if other != number)
+            observer = AdminClient({"bootstrap.servers": others, "log_level": 0})
+            observer.list_topics(timeout=10)
             time.sleep(SETTLE_SECONDS)
             struck = time.monotonic()
-            end(cluster, number)
+            ending = threading.Thread(target=end, args=(cluster, number))
+            ending.start()
+            wait_until(lambda: led_by(observer, number - 1) not in (number, -1), 30, "another leader", every=0.002)
+            moves.append(1000 * (time.monotonic() - struck))
+            ending.join()
             wait_until(
                 lambda: all(client.times and client.times[-1] > struck + 0.5 for client in clients.values()), 30,
-                "both clients to go on")
+                "every client to go on")
             time.sleep(0.5)
             for kind, client in clients.items():
                 gaps[kind].append(client.gap(struck))
@@ -128,10 +167,17 @@ def measure(name, end, rounds, report):
             cluster.start_node(number)
             cluster.wait_whole()
             elect_preferred(admin)
+    report.add(
+        f"{name}: its partitions have other leaders after", f"median {statistics.median(moves):.0f} ms, longest {max(moves):.0f} ms", "")
     for kind, found in gaps.items():
         report.add(
             f"{name}: outage of {kind}",
             f"median {statistics.median(found):.0f} ms, longest {max(found):.0f} ms of {rounds}", report.goals[name])
+
+
+def led_by(admin, partition):
+    """Who leads a partition as the other nodes tell."""
+    return admin.list_topics(timeout=5).topics[TOPIC].partitions[partition].leader
 
 
 def elect_preferred(admin):
