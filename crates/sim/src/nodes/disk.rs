@@ -212,17 +212,6 @@ impl Medium {
         names.filter_map(|(path, file)| Some((path.clone(), &*self.files.get(file)?.cached))).collect()
     }
 
-    /// Turns one bit of a file's durable content.
-    pub(super) fn rot(&mut self, path: &Path, at: usize, bit: u8) {
-        if let Some(content) = self.names.get(path).and_then(|file| self.files.get_mut(file)) {
-            for bytes in [&mut content.cached, &mut content.durable] {
-                if let Some(byte) = bytes.get_mut(at) {
-                    *byte ^= 1 << (bit % 8);
-                }
-            }
-        }
-    }
-
     fn rename_now(&mut self, change: NameChange) {
         change.apply(&mut self.names);
         self.pending_names.push(change);

@@ -451,7 +451,11 @@ impl Simulation {
         for (zxid, path, data) in self.ledger.kafka_changes(known) {
             self.network.note(format_args!("{zxid} {path} = {}", String::from_utf8_lossy(data)));
         }
-        let followed = followed.map_err(|what| format!("{what}; its files: {}", files(&medium)))?;
+        let followed = match followed {
+            // What its disk has lost the others have.
+            Err(_) if machine.disk_failed => return Ok(()),
+            followed => followed.map_err(|what| format!("{what}; its files: {}", files(&medium)))?,
+        };
         process.followed = Some(followed);
         Ok(())
     }
