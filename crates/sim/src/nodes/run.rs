@@ -334,7 +334,7 @@ impl Simulation {
             agent.tick(self.now_ms, &mut self.tally);
         }
         self.note_leader();
-        if self.now_ms % COMPARE_MS == 0 {
+        if self.now_ms.is_multiple_of(COMPARE_MS) {
             self.compare_trees()?;
         }
         Ok(())

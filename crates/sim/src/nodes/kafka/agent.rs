@@ -255,7 +255,6 @@ fn create(nodes: usize, durable: bool) -> Ask {
     let config = |name: &str, value: &str| CreatableTopicConfig {
         name: Str::from(name),
         value: Some(Str::from(value)),
-        ..Default::default()
     };
     let mut configs = vec![config("min.insync.replicas", if replicas > 1 { "2" } else { "1" })];
     if durable {

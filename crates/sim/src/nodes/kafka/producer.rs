@@ -96,11 +96,7 @@ impl Producer {
         }
         let batch = self.batch.as_ref()?;
         let leader = leaders.get(&batch.partition).copied()?;
-        let partition = PartitionProduceData {
-            index: batch.partition,
-            records: Some(batch.bytes.clone()),
-            ..Default::default()
-        };
+        let partition = PartitionProduceData { index: batch.partition, records: Some(batch.bytes.clone()) };
         let topic = TopicProduceData {
             name: Str::from(TOPIC),
             partition_data: vec![partition],

@@ -4,7 +4,7 @@
 //!   was sent; an error rests on a state between that and the answer's zxid.
 //! - A session is first in, first out: its writes have growing zxids, its reads show exactly the tree at their zxid and never an older
 //!   one than it was shown before, on whichever node (the client itself looks for that).
-//! - After a sync a session sees what anybody had been told of before.
+//! - After a sync a session sees what anybody had been told of before; as in ZooKeeper not while a leader is deposed and doesn't know.
 //! - Ephemerals are there exactly as long as their sessions (the ledger looks for that), and no session ends early.
 use super::client::{Asked, Life, Seen, TOP};
 use super::ledger::{Ledger, Node};
@@ -25,9 +25,10 @@ pub(in crate::nodes) fn judge(lives: &[&Life], ledger: &Ledger, reigns: &Reigns)
         let of = |what: String| format!("client {} (session 0x{:x}): {what}", life.client, life.id);
         let mut session = Sessionwise { ledger, life, last_write: 0 };
         for seen in &life.seen {
-            if let Seen::Answered { index, .. } = seen {
+            if let Seen::Answered { index, sent_ms, at_ms } = seen {
                 let asked = &life.asked[*index];
-                session.answer(asked).map_err(|what| of(format!("{:?}: {what}", asked.deed)))?;
+                let one_led = reign(reigns, *sent_ms, *at_ms).is_some();
+                session.answer(asked, one_led).map_err(|what| of(format!("{:?}: {what}", asked.deed)))?;
             }
         }
         watching::judge(life, ledger)?;
@@ -59,7 +60,7 @@ struct Sessionwise<'a> {
 }
 
 impl Sessionwise<'_> {
-    fn answer(&mut self, asked: &Asked) -> Result<(), String> {
+    fn answer(&mut self, asked: &Asked, one_led: bool) -> Result<(), String> {
         let Some((zxid, body)) = &asked.answer else { return Ok(()) };
         let (zxid, ledger) = (*zxid, self.ledger);
         match (&asked.deed, body) {
@@ -84,7 +85,7 @@ impl Sessionwise<'_> {
             }
             (Deed::Children { path, .. }, Body::Children(None)) if ledger.at(path, zxid).is_none() => {}
             (Deed::Sync, Body::Done) => {
-                if zxid < asked.floor {
+                if one_led && zxid < asked.floor {
                     return Err(format!(
                         "ended at zxid {zxid}, but {} was known when it was asked",
                         asked.floor
