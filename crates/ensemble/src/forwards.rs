@@ -145,8 +145,12 @@ impl Forwards {
         }
     }
 
-    /// Takes the next answer that is due without a transaction of its own; the tree ends at `applied_end`.
+    /// Takes the next answer that is due without a transaction of its own; the tree ends at `applied_end`. Answers of a leader that is
+    /// gone are due no more: its successor's log may have other entries at the same offsets.
     pub(crate) fn pop_due(&mut self, applied_end: i64) -> Option<Due> {
+        if self.cut_off {
+            return None;
+        }
         let result = match &self.waiting.front()?.verdict {
             Some(Verdict::Answer { position, result }) if *position <= applied_end => result.clone(),
             // It was not logged before this position, or its transaction would have taken it from here: it was refused, and why is
@@ -283,7 +287,7 @@ mod tests {
         forwards.pause();
         let Matched::Waiting(due, _, plan) = forwards.matched(1) else { panic!("it is in the log") };
         assert_eq!((due.len(), plan.is_some()), (0, true));
-        assert!(forwards.pop_due(10).is_none(), "its ground may never be committed");
+        assert!(forwards.pop_due(11).is_none(), "its ground may never be committed");
         forwards.resume(2);
         let outgoing = forwards.take_unsent(10, 1 << 20).unwrap();
         assert_eq!((outgoing.leader_epoch, outgoing.first, outgoing.asks.len()), (2, 2, 2));
