@@ -10,7 +10,7 @@ use bytes::Bytes;
 use log::{
     Batch, CleanupPolicy, Log, LogConfig, LogError, LogOptions, ReadLimits, TailBudget, TopicPartition,
 };
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use quorum::{LogOffset, LogView, VoterSet};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -36,6 +36,8 @@ pub(crate) struct ZnodeLog {
     log: Log,
     /// Oldest first.
     snapshots: RwLock<Vec<Arc<SnapshotFile>>>,
+    /// Held while the flushed offset is noted.
+    noting: Mutex<()>,
 }
 
 impl ZnodeLog {
@@ -85,7 +87,8 @@ impl ZnodeLog {
             return Err(io::Error::new(io::ErrorKind::InvalidData, message));
         }
         log.flush().map_err(io::Error::other)?;
-        let znode_log = ZnodeLog { world, dir, log, snapshots: RwLock::new(snapshots) };
+        let znode_log =
+            ZnodeLog { world, dir, log, snapshots: RwLock::new(snapshots), noting: Mutex::new(()) };
         znode_log.look_for_damage()?;
         Ok(znode_log)
     }
@@ -118,6 +121,8 @@ impl ZnodeLog {
     /// Notes durably what is flushed, by which the next start tells damage from a torn write. Called now and then: what was
     /// flushed since the last time looks like a torn write if it is damaged.
     pub(crate) fn note_flushed(&self) -> io::Result<()> {
+        // Two writers would take away each other's file, and an older offset must not follow one that a truncation has lowered.
+        let _alone = self.noting.lock();
         let content = self.flushed().to_string();
         self.world.disk.write_file_atomic(&self.dir.join(FLUSHED_MARK), content.as_bytes())
     }
