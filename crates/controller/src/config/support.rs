@@ -134,7 +134,10 @@ pub(super) fn warning_for(key: &str, value: &str) -> Option<ConfigWarning> {
     let Some(def) = super::registry::broker_config_or_listener_override(key) else {
         return Some(ConfigWarning::UnknownKey { key: key.to_owned() });
     };
-    let has_effect = matches!(def.name, "leader.imbalance.per.broker.percentage" | "zookeeper.connect");
+    let has_effect = matches!(
+        def.name,
+        "leader.imbalance.per.broker.percentage" | "zookeeper.connect" | "zookeeper.session.timeout.ms"
+    );
     if super::tables::is_legacy(def.name) && !has_effect {
         return Some(ConfigWarning::Legacy { key: key.to_owned() });
     }
