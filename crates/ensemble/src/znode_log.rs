@@ -187,8 +187,10 @@ impl ZnodeLog {
         self.log.truncate_fully_and_start_at(snapshot.end.offset).map_err(io::Error::other)?;
         self.log.flush().map_err(io::Error::other)?;
         self.note_flushed()?;
+        let path = snapshot.path.clone();
         let replaced = std::mem::replace(&mut *self.snapshots.write(), vec![Arc::new(snapshot)]);
-        for old in replaced {
+        // A snapshot that was received anew stands where the old one of its name stood.
+        for old in replaced.iter().filter(|old| old.path != path) {
             self.world.disk.remove_file(&old.path)?;
         }
         Ok(())
