@@ -1,5 +1,6 @@
 """The pytest fixtures of every suite."""
 
+import random
 import uuid
 
 import pytest
@@ -60,8 +61,8 @@ def zk_address(server):
 
 @pytest.fixture
 def zk_door(zk_address):
-    """`host:port` of one node's ZooKeeper door, for raw sockets."""
-    return zk_address.split(",")[0]
+    """`host:port` of one node's ZooKeeper door, any of them."""
+    return random.choice(zk_address.split(","))
 
 
 @pytest.fixture
@@ -71,12 +72,15 @@ def kafka_address(server):
 
 
 @pytest.fixture
-def zk_client(zk_address):
-    """Makes started kazoo clients on the session's server; all are closed at the end."""
+def zk_client(zk_door):
+    """Makes started kazoo clients on the session's server; all are closed at the end.
+
+    Of a cluster, all clients of a test are on one node: another one may be a little behind, as in ZooKeeper.
+    """
     clients = []
 
     def make(**options):
-        client = KazooClient(hosts=options.pop("hosts", zk_address), timeout=options.pop("timeout", 10), **options)
+        client = KazooClient(hosts=options.pop("hosts", zk_door), timeout=options.pop("timeout", 10), **options)
         clients.append(client)
         client.start(timeout=20)
         return client
