@@ -369,8 +369,9 @@ async fn a_dead_process_loses_its_own_sessions_at_once_and_its_clients_keep_thei
         own.multi(vec![Write::Create { path: "/broker".to_owned(), data: None, mode, acl: None }])
             .await
             .unwrap();
-        cluster.kill(victim).await;
         let node = cluster.node(other).clone();
+        eventually(|| node.read(|view| view.tree().get("/broker").is_some())).await;
+        cluster.kill(victim).await;
         eventually(|| node.read(|view| view.tree().get("/broker").is_none())).await;
         assert!(node.read(|view| view.tree().get("/client").is_some()));
         let id = connected.session.id();
