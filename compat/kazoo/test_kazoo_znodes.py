@@ -155,8 +155,8 @@ def test_sync_returns_its_path(zk, base):
     assert zk.sync(base) == base
 
 
-def test_chroot_is_the_clients_affair(zk, zk_client, zk_address, base):
-    inside = zk_client(hosts=f"{zk_address}{base}")
+def test_chroot_is_the_clients_affair(zk, zk_client, zk_door, base):
+    inside = zk_client(hosts=f"{zk_door}{base}")
     assert inside.create("/a", b"1") == "/a"
     assert zk.get(f"{base}/a")[0] == b"1"
     assert inside.get_children("/") == ["a"]
