@@ -64,7 +64,8 @@ def state(zk):
     """What a partition's state znode says."""
 
     def read(topic, partition=0):
-        zk.sync("/")
-        return json.loads(zk.get(f"/brokers/topics/{topic}/partitions/{partition}/state")[0])
+        # The node that this client is connected to may be the one that the test kills.
+        zk.retry(zk.sync, "/")
+        return json.loads(zk.retry(zk.get, f"/brokers/topics/{topic}/partitions/{partition}/state")[0])
 
     return read

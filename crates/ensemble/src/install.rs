@@ -7,6 +7,7 @@ use crate::core::Core;
 use crate::records::SnapshotRecord;
 use crate::snapshot::{SnapshotFile, SnapshotReceiver};
 use crate::watches::Watches;
+use base::Disk;
 use kafka_wire::Records;
 use quorum::{Event, LogOffset, SnapshotPiece};
 use std::io;
@@ -70,15 +71,17 @@ impl Core {
 
     fn judge_and_install(self: &Arc<Self>, receiver: &SnapshotReceiver) -> Result<Event, String> {
         let disk = &*self.world.disk;
-        let path = receiver.finish(disk).map_err(|error| format!("keeping a received snapshot: {error}"))?;
-        let (snapshot, tree) = match load(self, path) {
+        let kept = |error: io::Error| format!("keeping a received snapshot: {error}");
+        receiver.sync().map_err(kept)?;
+        let (snapshot, tree) = match load(disk, receiver) {
             Ok(loaded) => loaded,
             Err(error) => {
                 tracing::warn!(%error, "a received snapshot can't be used; it is fetched again");
-                disk.remove_file(path).map_err(|error| format!("removing a bad snapshot: {error}"))?;
+                receiver.discard(disk).map_err(|error| format!("removing a bad snapshot: {error}"))?;
                 return Ok(Event::SnapshotRejected);
             }
         };
+        let snapshot = receiver.keep(disk, snapshot).map_err(kept)?;
         let (end, voters) = (snapshot.end, snapshot.voters.clone());
         tracing::info!(end = end.offset, bytes = snapshot.size, "starting over from another node's snapshot");
         let mut shared = self.shared.write();
@@ -103,9 +106,9 @@ impl Core {
     }
 }
 
-fn load(core: &Core, path: &std::path::Path) -> io::Result<(SnapshotFile, Tree)> {
+fn load(disk: &dyn Disk, receiver: &SnapshotReceiver) -> io::Result<(SnapshotFile, Tree)> {
     let mut builder = TreeBuilder::new();
-    let snapshot = SnapshotFile::load(&*core.world.disk, path, |record| {
+    let snapshot = receiver.load(disk, |record| {
         let image = match record {
             SnapshotRecord::Node(node) => Image::Node(node),
             SnapshotRecord::Session(session) => Image::Session(session),

@@ -13,6 +13,7 @@ use quorum::{ControlRecord, LogOffset, VoterSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tree::{Image, Zxid};
 
 /// The ending of snapshot files, KRaft's.
@@ -63,6 +64,8 @@ pub(crate) struct SnapshotFile {
     pub(crate) size: u64,
     file: Arc<dyn File>,
     places: Vec<Place>,
+    /// When it was last read by others, in the clock's milliseconds; 0 for never.
+    read_ms: AtomicU64,
 }
 
 impl SnapshotFile {
@@ -70,9 +73,19 @@ impl SnapshotFile {
     pub(crate) fn load(
         disk: &dyn Disk,
         path: &Path,
-        mut visit: impl FnMut(SnapshotRecord) -> io::Result<()>,
+        visit: impl FnMut(SnapshotRecord) -> io::Result<()>,
     ) -> io::Result<SnapshotFile> {
         let end = parse_name(path).ok_or_else(|| invalid(path, "its name is no snapshot's"))?;
+        SnapshotFile::load_as(disk, path, end, visit)
+    }
+
+    /// The same for a file whose name doesn't tell its end.
+    fn load_as(
+        disk: &dyn Disk,
+        path: &Path,
+        end: LogOffset,
+        mut visit: impl FnMut(SnapshotRecord) -> io::Result<()>,
+    ) -> io::Result<SnapshotFile> {
         let file = disk.open(path, OpenMode::Read)?;
         let size = file.length()?;
         let mut snapshot = SnapshotFile {
@@ -83,6 +96,7 @@ impl SnapshotFile {
             size,
             file,
             places: Vec::new(),
+            read_ms: AtomicU64::new(0),
         };
         let mut scratch = Scratch::new();
         let mut declared = None;
@@ -151,8 +165,15 @@ impl SnapshotFile {
         Ok(())
     }
 
+    /// Whether someone reads it, as far as its last read tells.
+    pub(crate) fn was_read_within(&self, span_ms: u64, now_ms: u64) -> bool {
+        let read_ms = self.read_ms.load(Ordering::Relaxed);
+        read_ms > 0 && now_ms.saturating_sub(read_ms) <= span_ms
+    }
+
     /// A piece of the file.
-    pub(crate) fn piece(&self, position: u64, bytes: u32) -> io::Result<Bytes> {
+    pub(crate) fn piece(&self, position: u64, bytes: u32, now_ms: u64) -> io::Result<Bytes> {
+        self.read_ms.store(now_ms.max(1), Ordering::Relaxed);
         let length = u64::from(bytes).min(self.size.saturating_sub(position));
         let mut content = BytesMut::zeroed(length as usize);
         self.file.read_exact_at(&mut content, position)?;
@@ -165,7 +186,9 @@ impl SnapshotFile {
         offset: i64,
         max_bytes: usize,
         at_least_one: bool,
+        now_ms: u64,
     ) -> io::Result<Option<Bytes>> {
+        self.read_ms.store(now_ms.max(1), Ordering::Relaxed);
         let first = self.places.partition_point(|place| place.last_offset < offset);
         let Some(start) = self.places.get(first) else { return Ok(None) };
         let mut length = 0;
@@ -300,6 +323,7 @@ impl<'a> SnapshotWriter<'a> {
             size: self.position,
             file: self.file,
             places: self.places,
+            read_ms: AtomicU64::new(0),
         })
     }
 }
@@ -327,14 +351,32 @@ impl SnapshotReceiver {
         self.file.write_all_vectored_at(&[io::IoSlice::new(bytes)], position)
     }
 
-    /// Gives the snapshot its final name once it is on the medium; its content is not judged yet.
-    pub(crate) fn finish(&self, disk: &dyn Disk) -> io::Result<&Path> {
-        self.file.sync_data()?;
+    /// Makes the pieces durable. Nothing has its final name yet, because the content is not judged.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    /// Checks the whole and hands every record to `visit`.
+    pub(crate) fn load(
+        &self,
+        disk: &dyn Disk,
+        visit: impl FnMut(SnapshotRecord) -> io::Result<()>,
+    ) -> io::Result<SnapshotFile> {
+        SnapshotFile::load_as(disk, &self.part, self.id, visit)
+    }
+
+    /// Gives the snapshot that was found good its final name, durably.
+    pub(crate) fn keep(&self, disk: &dyn Disk, loaded: SnapshotFile) -> io::Result<SnapshotFile> {
         disk.rename(&self.part, &self.path)?;
         if let Some(parent) = self.path.parent() {
             disk.sync_dir(parent)?;
         }
-        Ok(&self.path)
+        Ok(SnapshotFile { path: self.path.clone(), ..loaded })
+    }
+
+    /// Removes what was received.
+    pub(crate) fn discard(&self, disk: &dyn Disk) -> io::Result<()> {
+        disk.remove_file(&self.part)
     }
 }
 

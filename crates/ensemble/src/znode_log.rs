@@ -1,7 +1,8 @@
 //! The second seam: the log of znode transactions, as the ensemble uses it. Embedded, it is a partition log with snapshots beside it.
 //!
 //! Invariants: the log never starts behind the newest snapshot's end, so that head and tail always join; only whole segments
-//! below the oldest kept snapshot are removed; readers below the log's start are served from that snapshot.
+//! below the oldest kept snapshot are removed; readers below the log's start are served from that snapshot; a node that must start
+//! over takes the oldest kept snapshot, so that the part of the change feed that a replica holds doesn't depend on when it joined.
 use crate::control;
 use crate::records::SnapshotRecord;
 use crate::snapshot::{self, SnapshotFile, SnapshotWriter, Summary};
@@ -18,6 +19,10 @@ use std::sync::Arc;
 
 /// How much of the tail is kept in memory for readers.
 const TAIL_CACHE_BYTES: u64 = 8 << 20;
+/// A snapshot that was read this short a time ago is still being read, by a joining node or by a consumer of the head.
+const SNAPSHOT_READ_MS: u64 = 10_000;
+/// How many snapshots are kept beyond the configured number because they are being read.
+const SNAPSHOTS_SPARED_MAX: usize = 3;
 /// How much is read at once to find the voter sets at start.
 const SCAN_BYTES: usize = 4 << 20;
 /// The file that says that flushed entries were lost.
@@ -179,7 +184,8 @@ impl ZnodeLog {
         bytes: u32,
     ) -> io::Result<Option<Bytes>> {
         let snapshot = self.snapshots.read().iter().find(|file| file.end == id).cloned();
-        snapshot.map(|snapshot| snapshot.piece(position, bytes)).transpose()
+        let now = self.world.clock.monotonic_ms();
+        snapshot.map(|snapshot| snapshot.piece(position, bytes, now)).transpose()
     }
 
     /// Lets a received snapshot take the place of the log: the log is empty and begins at its end.
@@ -267,7 +273,8 @@ impl ZnodeLog {
         if offset < start {
             let head = self.snapshots.read().iter().find(|snapshot| snapshot.end.offset >= start).cloned();
             let head = head.ok_or_else(|| io::Error::other("the head of __znodes is missing"))?;
-            if let Some(bytes) = head.read(offset, max_bytes, at_least_one)? {
+            let now = self.world.clock.monotonic_ms();
+            if let Some(bytes) = head.read(offset, max_bytes, at_least_one, now)? {
                 return Ok(vec![bytes]);
             }
             from = head.end.offset;
@@ -304,14 +311,20 @@ impl ZnodeLog {
         SnapshotWriter::create(&*self.world.disk, &self.dir, end, summary)
     }
 
-    /// Adds a finished snapshot, keeps the newest `kept`, and removes the tail's segments that the oldest of these covers.
+    /// Adds a finished snapshot, keeps the newest `kept` and what is being read, and removes the tail's segments that the oldest of
+    /// these covers.
     pub(crate) fn add_snapshot(&self, file: SnapshotFile, kept: usize) -> io::Result<()> {
         let mut removed = Vec::new();
         let oldest = {
             let mut snapshots = self.snapshots.write();
             snapshots.push(Arc::new(file));
             let surplus = snapshots.len().saturating_sub(kept.max(1));
-            removed.extend(snapshots.drain(..surplus));
+            let removable = surplus.saturating_sub(SNAPSHOTS_SPARED_MAX);
+            let now = self.world.clock.monotonic_ms();
+            let read = snapshots[removable..surplus]
+                .iter()
+                .position(|file| file.was_read_within(SNAPSHOT_READ_MS, now));
+            removed.extend(snapshots.drain(..read.map_or(surplus, |spared| removable + spared)));
             snapshots.first().map_or(0, |snapshot| snapshot.end.offset)
         };
         let bases = self.log.segment_offsets();
@@ -369,6 +382,10 @@ impl LogView for ZnodeLog {
 
     fn snapshot(&self) -> Option<LogOffset> {
         self.newest_snapshot()
+    }
+
+    fn oldest_snapshot(&self) -> Option<LogOffset> {
+        self.snapshots.read().first().map(|snapshot| snapshot.end)
     }
 
     fn snapshot_size(&self, snapshot: LogOffset) -> Option<u64> {

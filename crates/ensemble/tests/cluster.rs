@@ -4,7 +4,7 @@ mod network;
 use bytes::Bytes;
 use ensemble::{
     Closed, ConnectError, ConnectParams, Connected, Coordinator, EmbeddedClient, Ensemble, Mode, OpResult,
-    Outcome, Refusal, Session, Subscriber, WatchEvent, WatchKind, Write,
+    Outcome, Refusal, Session, Subscriber, WatchEvent, WatchKind, Write, ZnodeTopic,
 };
 use network::{Cluster, eventually};
 use std::sync::{Arc, Mutex};
@@ -301,6 +301,64 @@ async fn a_node_with_an_emptied_disk_comes_back_as_another_replica() {
     cluster.kill(other).await;
     let (connected, _) = connect(&cluster.leader_node()).await;
     write(&connected.session, create("/more", "", CreateMode::Persistent)).await.unwrap();
+    cluster.stop().await;
+}
+
+/// Every record of `__znodes` from `from` on as this node serves it: offset, key, and whether it is a deletion.
+fn feed(node: &Ensemble, from: i64) -> Vec<(i64, String, bool)> {
+    let topic = ZnodeTopic::new(node);
+    let mut scratch = log::Scratch::new();
+    let mut records = Vec::new();
+    let mut next = from;
+    while next < topic.high_watermark() {
+        let chunks = topic.read(next, 1 << 20, true).unwrap().chunks;
+        for batch in log::Batch::iter(Bytes::from(chunks.concat())).map(Result::unwrap) {
+            next = batch.header().next_offset();
+            if batch.header().is_control() {
+                continue;
+            }
+            for record in batch.records(&mut scratch).unwrap().map(Result::unwrap) {
+                let key = String::from_utf8(record.key.unwrap().to_vec()).unwrap();
+                records.push((record.offset, key, record.value.is_none()));
+            }
+        }
+    }
+    records.retain(|(offset, ..)| *offset >= from);
+    records
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_starts_over_serves_the_same_part_of_the_change_feed() {
+    let mut cluster = Cluster::start_with(3, |config| {
+        config.snapshot_every = 500;
+        config.segment_bytes = 16 << 10;
+    })
+    .await;
+    let leader = cluster.leader_node();
+    let (connected, _) = connect(&leader).await;
+    let session = &connected.session;
+    for n in 0..2_000 {
+        let path = format!("/n{n}");
+        drop(submit(session, create(&path, "some data to fill the log with", CreateMode::Persistent)));
+        let deleted = submit(session, Request::Op(Op::Delete { path: path.into(), version: -1 }));
+        if n % 100 == 99 {
+            deleted.await.unwrap().result.unwrap();
+        }
+    }
+    let topic = ZnodeTopic::new(&leader);
+    let end = topic.high_watermark();
+    // Two snapshots lie behind this offset at least, so that a node that took the newest one would not have it.
+    let from = end - 900;
+    let follower = cluster.follower_index();
+    cluster.kill(follower).await;
+    cluster.wipe(follower);
+    cluster.restart(follower).await;
+    let node = cluster.node(follower).clone();
+    eventually(|| ZnodeTopic::new(&node).high_watermark() >= end).await;
+    let (theirs, ours) = (feed(&node, from), feed(&leader, from));
+    assert!(ours.iter().any(|(_, _, deleted)| *deleted), "deletions are what a head doesn't tell");
+    assert_eq!(theirs[..], ours[..theirs.len()]);
+    assert!(theirs.last().unwrap().0 >= end - 1);
     cluster.stop().await;
 }
 

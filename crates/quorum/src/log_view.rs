@@ -18,6 +18,10 @@ pub trait LogView {
     /// The newest complete snapshot, if there is one. It must exist when `start().offset > 0`.
     fn snapshot(&self) -> Option<LogOffset>;
 
+    /// The oldest complete snapshot that ends at or behind `start()`: what a replica takes that needs one, so that its log reaches
+    /// back as far as this one. Safe however old it is: whatever such a replica may have acknowledged lies below `start()`.
+    fn oldest_snapshot(&self) -> Option<LogOffset>;
+
     /// The size in bytes of a snapshot that can be read now; `None` when this replica doesn't hold it.
     fn snapshot_size(&self, snapshot: LogOffset) -> Option<u64>;
 

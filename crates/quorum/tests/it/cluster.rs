@@ -596,7 +596,7 @@ impl Cluster {
         let node = self.node_mut(id);
         assert_eq!(entries.len() as i64, snapshot.offset);
         let (start, flushed) = (snapshot.offset, snapshot.offset);
-        node.log = MemLog { entries, start, flushed, snapshot: Some(snapshot) };
+        node.log = MemLog { entries, start, flushed, snapshot: Some(snapshot), older: None };
         assert_eq!(node.log.end(), snapshot);
         let voters = node.log.voters().pop();
         self.saw("snapshots installed");

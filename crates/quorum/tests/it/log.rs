@@ -27,6 +27,8 @@ pub(crate) struct MemLog {
     pub(crate) start: i64,
     pub(crate) flushed: i64,
     pub(crate) snapshot: Option<LogOffset>,
+    /// The snapshot before, which is kept too.
+    pub(crate) older: Option<LogOffset>,
 }
 
 impl MemLog {
@@ -54,11 +56,12 @@ impl MemLog {
         self.flushed = self.flushed.min(offset);
     }
 
-    /// Takes a snapshot of everything below `offset` and drops the entries that it covers.
+    /// Takes a snapshot of everything below `offset`, keeps the one before it, and drops the entries that the older one covers.
     pub(crate) fn compact(&mut self, offset: i64) {
         assert!(offset <= self.flushed && offset >= self.start);
+        self.older = self.snapshot;
         self.snapshot = Some(LogOffset::new(offset, self.epoch_before(offset)));
-        self.start = offset;
+        self.start = self.older.map_or(offset, |older| older.offset);
     }
 
     /// The voter sets that recovery finds: the last one below the start is in the snapshot.
@@ -88,8 +91,12 @@ impl LogView for MemLog {
         self.snapshot
     }
 
+    fn oldest_snapshot(&self) -> Option<LogOffset> {
+        self.older.or(self.snapshot)
+    }
+
     fn snapshot_size(&self, snapshot: LogOffset) -> Option<u64> {
-        (self.snapshot == Some(snapshot)).then_some(snapshot.offset as u64)
+        [self.snapshot, self.older].contains(&Some(snapshot)).then_some(snapshot.offset as u64)
     }
 
     fn end_offset_for_epoch(&self, epoch: i32) -> LogOffset {

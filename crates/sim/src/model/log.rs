@@ -111,6 +111,10 @@ impl LogView for View<'_> {
         None
     }
 
+    fn oldest_snapshot(&self) -> Option<LogOffset> {
+        None
+    }
+
     fn snapshot_size(&self, _: LogOffset) -> Option<u64> {
         None
     }
