@@ -101,7 +101,9 @@ impl Log {
         }
         let mut writer = self.writer.lock();
         writer.jitter_ms = self.draw_jitter(&config);
-        self.load_producers(&mut writer)
+        self.load_producers(&mut writer)?;
+        // A node may open ten thousand logs at its start; most of them will be idle.
+        self.segments.read().values().try_for_each(|segment| segment.release_indexes())
     }
 
     /// Rebuilds the producers from the newest good snapshot and the batches behind it. Also used after a truncation.
@@ -391,9 +393,6 @@ impl Loader<'_> {
         let sane = segment.offset_index.length_is_sane().map_err(read)?
             && segment.time_index.length_is_sane().map_err(read)?;
         let last = segment.offset_index.last().map_err(read)?;
-        // Old segments keep no descriptors for their indexes until they are read.
-        segment.offset_index.release().map_err(read)?;
-        segment.time_index.release().map_err(read)?;
         Ok(sane && last.is_none_or(|entry| u64::from(entry.position) < segment.size()))
     }
 }

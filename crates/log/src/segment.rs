@@ -319,6 +319,12 @@ impl Segment {
         self.time_index.hold().map_err(|error| LogError::io("opening", self.time_index.path(), error))
     }
 
+    /// Closes the index files until they are used again, so that an idle log costs one descriptor.
+    pub(crate) fn release_indexes(&self) -> Result<(), LogError> {
+        self.offset_index.release().map_err(|error| Segment::index_io(error, self.offset_index.path()))?;
+        self.time_index.release().map_err(|error| Segment::index_io(error, self.time_index.path()))
+    }
+
     /// Whether an index has no room for another entry.
     pub(crate) fn index_is_full(&self, index_bytes: u64) -> Result<bool, LogError> {
         let count =

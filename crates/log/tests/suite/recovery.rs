@@ -234,3 +234,20 @@ fn leftovers_of_a_crash_are_removed() {
     assert!(!bench.files().contains(&"00000000000000009999.index".to_owned()));
     assert!(bench.files().iter().any(|name| name.ends_with(".checkpoint")), "files of others stay");
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_log_that_was_opened_after_a_crash_holds_one_file_per_segment() {
+    let bench = bench(300);
+    let log = bench.open();
+    fill(&log, 30);
+    drop(log);
+    let log = bench.open_with(false, 0);
+    let descriptors = std::fs::read_dir("/proc/self/fd").expect("the open files");
+    let held = descriptors
+        .filter_map(|entry| std::fs::read_link(entry.expect("an entry").path()).ok())
+        .filter(|target| target.starts_with(bench.log_path()))
+        .count();
+    assert_eq!(held, log.segment_offsets().len());
+    check_indexes(&log);
+}
