@@ -6,6 +6,7 @@
 mod bench;
 mod chaos;
 mod compat;
+mod guard;
 mod model;
 mod plan;
 mod process;
@@ -40,8 +41,17 @@ enum Command {
     },
     /// Check the rules on source files that compilers don't know
     Tidy,
-    /// Measure what a node costs, as bench/ does it, and write bench/RESULTS.md
+    /// Measure the server beside Apache ZooKeeper and Apache Kafka, and write BENCHMARKS.md and bench/plots
     Bench {
+        /// Write both again from the figures of earlier runs, without measuring
+        #[arg(long)]
+        report: bool,
+        /// Arguments for the measuring program, such as --quick, --list or --only SUBSTRING
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Measure what a node costs and write bench/RESULTS.md
+    Cost {
         /// Arguments for the measuring program, such as --znodes 100000
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
@@ -54,6 +64,8 @@ enum Command {
     },
     /// Run the consensus core, or whole nodes, through storms, one seed after another
     Sim(sim::Arguments),
+    /// Count the instructions of the server's hot paths and compare them with crates/guard/baseline.txt
+    Guard(guard::Arguments),
     /// Strike three nodes under the load of real clients, repair them, and judge what the clients were told
     Chaos {
         /// Arguments for the run, such as --rounds 100, --seed N or --fault NAME; --help lists them
@@ -86,9 +98,12 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Test { only, list } => plan::run(&root, &only, list),
         Command::Tidy => tidy::run(&root),
-        Command::Bench { arguments } => bench::run(&root, &arguments),
+        Command::Bench { report: true, .. } => bench::report(&root),
+        Command::Bench { arguments, .. } => bench::peers(&root, &arguments),
+        Command::Cost { arguments } => bench::cost(&root, &arguments),
         Command::Model { arguments } => model::run(&root, &arguments),
         Command::Sim(arguments) => sim::run(&root, &arguments),
+        Command::Guard(arguments) => guard::run(&root, &arguments),
         Command::Chaos { arguments } => chaos::run(&root, &arguments),
         Command::Reach { arguments } => chaos::reach(&root, &arguments),
         Command::Compat { suite, pytest } => compat::run_one(&root, &suite, &pytest),

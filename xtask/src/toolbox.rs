@@ -39,12 +39,17 @@ pub(crate) fn python(root: &Path) -> Result<PathBuf> {
     Ok(venv)
 }
 
-/// Copies the jars of every set with Maven.
+/// Copies the jars of every set of the suites with Maven.
 pub(crate) fn jars(root: &Path) -> Result<()> {
     let pom = root.join("compat").join("apache").join("pom.xml");
-    let wanted = fs::read_to_string(&pom).context("cannot read compat/apache/pom.xml")?;
-    for set in JAR_SETS {
-        let target = folder(root).join("jars").join(set);
+    copy_jars(&pom, &JAR_SETS, &folder(root).join("jars"))
+}
+
+/// Copies the jars of the profiles `sets` of a pom into a folder each, below `into`.
+pub(crate) fn copy_jars(pom: &Path, sets: &[&str], into: &Path) -> Result<()> {
+    let wanted = fs::read_to_string(pom).with_context(|| format!("cannot read {}", pom.display()))?;
+    for set in sets {
+        let target = into.join(set);
         let stamp = target.join("installed.xml");
         if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
             continue;
@@ -56,7 +61,7 @@ pub(crate) fn jars(root: &Path) -> Result<()> {
         process::run(
             Command::new("mvn")
                 .args(["-q", "-B", "-f"])
-                .arg(&pom)
+                .arg(pom)
                 .args(["-P", set, "dependency:copy-dependencies"])
                 .arg(format!("-DoutputDirectory={}", target.display())),
         )?;

@@ -1,4 +1,5 @@
 //! Produces and fetches over one connection, with batches that are built once and sent again and again.
+use crate::connection::{Connection, header};
 use anyhow::{Context, Result, bail, ensure};
 use base::SystemClock;
 use kafka_wire::messages::create_topics::{CreatableTopic, CreateTopicsRequest, CreateTopicsResponse};
@@ -7,10 +8,9 @@ use kafka_wire::messages::find_coordinator::{FindCoordinatorRequest, FindCoordin
 use kafka_wire::messages::produce::{
     PartitionProduceData, ProduceRequest, ProduceResponse, TopicProduceData,
 };
-use kafka_wire::{ApiKey, Bytes, ErrorCode, Message, RequestHeader, encode_request};
+use kafka_wire::{ApiKey, Bytes, ErrorCode, encode_request};
 use log::{Batch, BatchBuilder};
-use std::io::{BufReader, IoSlice, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 const CREATE_TOPICS_VERSION: i16 = 4;
@@ -149,7 +149,7 @@ impl Load {
             consumer.send()?;
             producer.send(&frame)?;
             bytes += consumer.receive()?;
-            producer.produced()?;
+            produced(&mut producer)?;
         }
         Ok(Moved { bytes, records: count * self.records, took_us: crate::now_us(clock) - begun })
     }
@@ -257,55 +257,11 @@ impl Consumer {
     }
 }
 
-struct Connection {
-    reader: BufReader<TcpStream>,
-}
-
-impl Connection {
-    fn open(address: SocketAddr) -> Result<Connection> {
-        let stream = TcpStream::connect(address)?;
-        stream.set_nodelay(true)?;
-        Ok(Connection { reader: BufReader::with_capacity(64 << 10, stream) })
-    }
-
-    fn send(&mut self, frame: &[Bytes]) -> Result<()> {
-        let mut slices: Vec<IoSlice<'_>> = frame.iter().map(|chunk| IoSlice::new(chunk)).collect();
-        let mut rest = &mut slices[..];
-        while !rest.is_empty() {
-            let written = self.reader.get_mut().write_vectored(rest)?;
-            IoSlice::advance_slices(&mut rest, written);
-        }
-        Ok(())
-    }
-
-    fn receive<M: Message>(&mut self, api: ApiKey, version: i16) -> Result<M> {
-        let mut length = [0; 4];
-        self.reader.read_exact(&mut length)?;
-        let mut frame = vec![0; usize::try_from(i32::from_be_bytes(length)).context("a length")?];
-        self.reader.read_exact(&mut frame)?;
-        ensure!(
-            api.response_header_version(version) == 0,
-            "{api:?} {version} has a header with tagged fields"
-        );
-        let mut decoder = kafka_wire::Decoder::new(Bytes::from(frame).slice(4..));
-        Ok(M::decode(&mut decoder, version)?)
-    }
-
-    /// Reads the answer to a produce request.
-    fn produced(&mut self) -> Result<()> {
-        let response: ProduceResponse = self.receive(ApiKey::Produce, PRODUCE_VERSION)?;
-        let topic = response.responses.first().context("an answer for the topic")?;
-        let error = topic.partition_responses.first().context("an answer for the partition")?.error_code;
-        ensure!(error == ErrorCode::NONE, "producing: {error:?}");
-        Ok(())
-    }
-
-    fn ask<Q: Message, A: Message>(&mut self, api: ApiKey, version: i16, request: &Q) -> Result<A> {
-        self.send(&encode_request(&header(api, version), request)?)?;
-        self.receive(api, version)
-    }
-}
-
-fn header(api: ApiKey, version: i16) -> RequestHeader {
-    RequestHeader { api, version, correlation_id: 1, client_id: Some("bench".into()) }
+/// Reads the answer to a produce request.
+fn produced(connection: &mut Connection) -> Result<()> {
+    let response: ProduceResponse = connection.receive(ApiKey::Produce, PRODUCE_VERSION)?;
+    let topic = response.responses.first().context("an answer for the topic")?;
+    let error = topic.partition_responses.first().context("an answer for the partition")?.error_code;
+    ensure!(error == ErrorCode::NONE, "producing: {error:?}");
+    Ok(())
 }

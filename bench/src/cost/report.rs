@@ -18,7 +18,7 @@ impl Report {
     pub(crate) fn text(&self, machine: &str) -> String {
         let mut text = String::from(
             "# What a node costs\n\n\
-             Written by `cargo xtask bench`, which builds the server as a user does (`cargo build --release`) and measures it with a\n\
+             Written by `cargo xtask cost`, which builds the server as a user does (`cargo build --release`) and measures it with a\n\
              client in the same machine. The goals are those of the first issue; nothing fails if one is missed.\n\n",
         );
         text += &format!("{machine}\n\n| what | measured | goal |\n|---|---|---|\n");

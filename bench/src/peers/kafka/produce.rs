@@ -1,0 +1,122 @@
+//! Producing at full speed: a few producers, each with as many requests on their way as Kafka's has.
+use super::meter::{self, Meter};
+use super::payload::{Payload, Template};
+use super::producer::{IN_FLIGHT, Manner, Producer};
+use super::topic::Topic;
+use super::traffic::{Traffic, Watch};
+use crate::peers::figures::Figure;
+use crate::peers::server::Cluster;
+use crate::peers::workload::Plan;
+use anyhow::{Result, ensure};
+use base::SystemClock;
+use hdrhistogram::Histogram;
+use std::time::Duration;
+
+/// What all nodes together may write in one turn: the page cache takes it, so that no turn pays for the disk of the one before.
+const WRITTEN_MAX: u64 = 2 << 30;
+/// Without any answer for so long, the run has failed.
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A load of producers.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Produce {
+    pub(super) payload: Payload,
+    /// Bytes of a batch on the wire, about.
+    pub(super) batch_bytes: usize,
+    pub(super) partitions: usize,
+    /// Batches in one request at most, each for another partition.
+    pub(super) batches: usize,
+    pub(super) producers: usize,
+    /// 1, or -1 for all.
+    pub(super) acks: i16,
+    pub(super) idempotent: bool,
+}
+
+impl Produce {
+    /// One turn.
+    pub(super) fn run(&self, cluster: &mut Cluster, plan: &Plan) -> Result<Vec<Figure>> {
+        let topic = Topic::create(cluster, &format!("produce-{}", plan.turn), self.partitions)?;
+        let template = Template::with_bytes(cluster.clock(), self.payload, self.batch_bytes)?;
+        let mut traffic = Traffic::new(self.producers(cluster, &topic, &template)?, Vec::new());
+        let mut watch = Acks { clock: cluster.clock(), latencies: meter::histogram()? };
+        let meter = Meter::start(cluster)?;
+        let bytes_max = WRITTEN_MAX / cluster.kafka().len() as u64;
+        pump(cluster, &mut traffic, &mut watch, |traffic| {
+            meter.elapsed(cluster) < plan.seconds && traffic.bytes() < bytes_max
+        })?;
+        let latencies = watch.latencies;
+        let mut figures = meter.throughput(cluster, traffic.acknowledged())?;
+        figures.extend(meter::percentiles(&latencies)?);
+        drop(traffic);
+        topic.delete(cluster)?;
+        Ok(figures)
+    }
+
+    /// Each producer has a connection to every node that leads something.
+    pub(super) fn producers(
+        &self,
+        cluster: &Cluster,
+        topic: &Topic,
+        template: &Template,
+    ) -> Result<Vec<Producer>> {
+        let manner = Manner {
+            acks: self.acks,
+            batches: self.batches,
+            idempotent: self.idempotent,
+            alone: self.producers == 1,
+            in_flight: IN_FLIGHT,
+        };
+        let mut producers = Vec::new();
+        for _ in 0..self.producers {
+            for (node, address) in cluster.kafka().iter().enumerate() {
+                let led: Vec<i32> = topic.led_by(node).collect();
+                if !led.is_empty() {
+                    producers.push(Producer::new(*address, topic, &led, template, manner)?);
+                }
+            }
+        }
+        Ok(producers)
+    }
+}
+
+/// Keeps all producers busy while `more` says so, then waits for the answers to everything that was sent.
+pub(super) fn pump(
+    cluster: &Cluster,
+    traffic: &mut Traffic,
+    watch: &mut impl Watch,
+    mut more: impl FnMut(&Traffic) -> bool,
+) -> Result<()> {
+    let mut sending = true;
+    let mut acknowledged = (0, crate::now_us(cluster.clock()));
+    while sending || !traffic.producers.iter().all(Producer::is_done) {
+        sending = sending && more(traffic);
+        let now = crate::now_us(cluster.clock());
+        if sending {
+            for producer in &mut traffic.producers {
+                while producer.is_free() {
+                    producer.send(now)?;
+                }
+            }
+        }
+        traffic.turn(PATIENCE, watch)?;
+        if traffic.acknowledged() > acknowledged.0 {
+            acknowledged = (traffic.acknowledged(), now);
+        }
+        ensure!(now - acknowledged.1 < PATIENCE.as_micros() as u64, "no write is acknowledged any more");
+    }
+    Ok(())
+}
+
+/// Notes how long acknowledgements took.
+pub(super) struct Acks<'a> {
+    pub(super) clock: &'a SystemClock,
+    pub(super) latencies: Histogram<u64>,
+}
+
+impl Watch for Acks<'_> {
+    fn acknowledged(&mut self, at: u64) {
+        self.latencies.saturating_record(crate::now_us(self.clock) - at);
+    }
+
+    fn consumed(&mut self, _partition: usize, _offset: i64) {}
+}

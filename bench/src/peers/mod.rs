@@ -1,0 +1,121 @@
+//! The server beside Apache ZooKeeper and Apache Kafka, measured side by side in one run on one machine.
+//!
+//! `server` starts clusters of all three, `workload` says what a measurement is, `alternate` runs them turn by turn, `store` keeps the raw
+//! figures, `report` and `plots` write the page from them. `zk` and `kafka` are the workloads with their load generators.
+mod alternate;
+mod figures;
+mod integration;
+mod kafka;
+mod launch;
+mod process;
+mod ready;
+mod server;
+mod store;
+mod workload;
+mod zk;
+
+use alternate::Alternation;
+use anyhow::{Context as _, Result, bail, ensure};
+use base::SystemClock;
+use server::Context;
+use std::path::PathBuf;
+use std::sync::Arc;
+use store::Store;
+use workload::Workload;
+
+/// What to measure, and with what.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// The server's binary
+    #[arg(long)]
+    binary: PathBuf,
+    /// The folder with the jars of Apache's servers, a folder for each
+    #[arg(long)]
+    jars: PathBuf,
+    /// The folder in which the servers' data folders are made; it decides which disk is measured
+    #[arg(long, default_value_os_t = std::env::temp_dir())]
+    folder: PathBuf,
+    /// Fewer workloads and shorter turns: under ten minutes
+    #[arg(long)]
+    quick: bool,
+    /// Only workloads whose name contains this; may be given several times
+    #[arg(long, value_name = "SUBSTRING")]
+    only: Vec<String>,
+    /// Print the names of the workloads and stop
+    #[arg(long)]
+    list: bool,
+    #[command(flatten)]
+    out: ReportArguments,
+}
+
+/// Where figures are kept and the report goes.
+#[derive(clap::Args)]
+pub(crate) struct ReportArguments {
+    /// The raw figures; those of a run are added to what is there
+    #[arg(long)]
+    figures: PathBuf,
+    /// The root of the checkout, which gets BENCHMARKS.md and bench/plots
+    #[arg(long)]
+    root: PathBuf,
+}
+
+/// Measures and writes the report.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let workloads = workloads(arguments.quick);
+    if arguments.list {
+        workloads.iter().for_each(|workload| println!("{}", workload.name));
+        return Ok(());
+    }
+    let context = Context {
+        binary: arguments.binary.clone(),
+        jars: arguments.jars.clone(),
+        folder: arguments.folder.clone(),
+        clock: Arc::new(SystemClock::new()),
+    };
+    let mut store = Store::read(&arguments.out.figures)?;
+    store.machine = crate::machine::describe(&arguments.folder);
+    let chosen = choose(&workloads, &arguments.only, &store);
+    ensure!(!chosen.is_empty(), "no workload has one of {:?} in its name", arguments.only);
+    let mut alternation = Alternation::new(&context, arguments.quick);
+    let mut failed = Vec::new();
+    for (number, workload) in chosen.iter().enumerate() {
+        eprintln!("{}/{} {}", number + 1, chosen.len(), workload.name);
+        if let Err(error) = alternation.measure(workload, &mut store) {
+            eprintln!("  failed: {error:#}");
+            failed.push(workload.name.as_str());
+        }
+        store.write(&arguments.out.figures)?;
+    }
+    report_again(&arguments.out)?;
+    if !failed.is_empty() {
+        bail!("{} workloads failed: {}", failed.len(), failed.join(", "));
+    }
+    Ok(())
+}
+
+/// Writes the report from the figures that are there.
+pub(crate) fn report_again(arguments: &ReportArguments) -> Result<()> {
+    let store = Store::read(&arguments.figures)?;
+    println!("{}", serde_json::to_string(&store).context("the figures")?.len());
+    Ok(())
+}
+
+fn workloads(quick: bool) -> Vec<Workload> {
+    let mut workloads = zk::workloads(quick);
+    workloads.extend(integration::workloads(quick));
+    workloads.extend(kafka::workloads(quick));
+    workloads
+}
+
+/// The workloads whose names contain one of `only` (all if there is none), and those whose figures they need.
+fn choose<'a>(workloads: &'a [Workload], only: &[String], store: &Store) -> Vec<&'a Workload> {
+    let named =
+        |workload: &&Workload| only.is_empty() || only.iter().any(|part| workload.name.contains(part));
+    let chosen: Vec<&Workload> = workloads.iter().filter(named).collect();
+    let needed = |workload: &&Workload| {
+        named(workload)
+            || store.get(&workload.name).is_none()
+                && chosen.iter().any(|other| other.half_of.as_ref() == Some(&workload.name))
+    };
+    workloads.iter().filter(needed).collect()
+}
