@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use crate::{chaos, compat, process, sim, tidy, toolbox};
+use crate::{chaos, compat, guard, process, sim, tidy, toolbox};
 
 /// How a step ended.
 enum Outcome {
@@ -25,6 +25,7 @@ enum Action {
     Deny,
     Unit,
     Server,
+    Guard,
     Suite(String),
     Clustered(String),
     Chaos,
@@ -54,6 +55,7 @@ fn steps(root: &Path) -> Result<Vec<Step>> {
         Step::new("sim-core", Action::Sim { nodes: false }),
         Step::new("sim-nodes", Action::Sim { nodes: true }),
         Step::new("server", Action::Server),
+        Step::new("guard", Action::Guard),
     ];
     for suite in compat::suites(root)? {
         steps.push(Step::new(&format!("compat-{suite}"), Action::Suite(suite)));
@@ -147,6 +149,7 @@ fn perform(root: &Path, action: &Action) -> Result<()> {
             sim::Arguments::slices(*nodes).iter().try_for_each(|slice| sim::run(root, slice))?
         }
         Action::Server => compat::build_server(root)?,
+        Action::Guard => guard::run(root, &guard::Arguments::default())?,
         Action::Suite(suite) => compat::run_suite(root, suite, &[])?,
         Action::Clustered(suite) => compat::run_clustered(root, suite)?,
         Action::Chaos => {
