@@ -64,7 +64,9 @@ fn advance(core: &Arc<Core>, target: i64, scratch: &mut Scratch) -> Result<(), H
             Some(zxid) if zxid == applied_end => {}
             _ => {
                 let followed = follow_log(core, applied_end, next.unwrap_or(target).min(target), scratch);
-                core.after_apply(core.shared.read().applied_end);
+                // What follows takes the lock itself, so it must not be held here: a writer may wait between the two.
+                let applied_end = core.shared.read().applied_end;
+                core.after_apply(applied_end);
                 followed?;
             }
         }

@@ -174,15 +174,22 @@ pub(crate) async fn note_flushed(core: Arc<Core>) {
     }
 }
 
-/// Writes a snapshot whenever enough was applied since the last one, and removes what it makes needless.
+/// Writes a snapshot whenever `snapCount` transactions were applied and the log has grown by as much as the last snapshot holds, so
+/// that a large tree doesn't cost more to write down again and again than its log does; removes what the snapshot makes needless.
 pub(crate) async fn snapshots(core: Arc<Core>) {
     let mut applied = core.applied.subscribe();
+    let mut last = (0, 0);
     while !core.stopped() {
-        let end = *applied.borrow_and_update();
-        let last = core.znode_log.newest_snapshot().map_or(0, |snapshot| snapshot.offset);
-        if end - last >= core.config.snapshot_every as i64
-            && let Err(error) = write_snapshot(&core)
-            // A stop gives an unfinished snapshot up; that is nothing to report.
+        applied.borrow_and_update();
+        let now = (core.applied_count.load(Ordering::Relaxed), core.znode_log.appended_bytes());
+        let size = core.znode_log.newest_snapshot_file().map_or(0, |snapshot| snapshot.size);
+        let is_due = now.0 - last.0 >= core.config.snapshot_every && now.1.saturating_sub(last.1) >= size;
+        let written = if is_due { write_snapshot(&core) } else { Ok(()) };
+        if is_due && written.is_ok() {
+            last = now;
+        }
+        // A stop gives an unfinished snapshot up; that is nothing to report.
+        if let Err(error) = written
             && !core.stopped()
         {
             // The log still holds everything; a later attempt may find room.

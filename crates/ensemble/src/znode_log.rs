@@ -16,6 +16,7 @@ use quorum::{LogOffset, LogView, VoterSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How much of the tail is kept in memory for readers.
 const TAIL_CACHE_BYTES: u64 = 8 << 20;
@@ -43,6 +44,8 @@ pub(crate) struct ZnodeLog {
     snapshots: RwLock<Vec<Arc<SnapshotFile>>>,
     /// Held while the flushed offset is noted.
     noting: Mutex<()>,
+    /// Bytes that the log held at the start and that were appended since.
+    appended: AtomicU64,
 }
 
 impl ZnodeLog {
@@ -92,8 +95,9 @@ impl ZnodeLog {
             return Err(io::Error::new(io::ErrorKind::InvalidData, message));
         }
         log.flush().map_err(io::Error::other)?;
-        let znode_log =
-            ZnodeLog { world, dir, log, snapshots: RwLock::new(snapshots), noting: Mutex::new(()) };
+        let appended = AtomicU64::new(log.size());
+        let snapshots = RwLock::new(snapshots);
+        let znode_log = ZnodeLog { world, dir, log, snapshots, noting: Mutex::new(()), appended };
         znode_log.look_for_damage()?;
         Ok(znode_log)
     }
@@ -139,7 +143,15 @@ impl ZnodeLog {
 
     /// Appends batches that carry their offsets; not flushed yet.
     pub(crate) fn append(&self, batches: &[Batch]) -> Result<(), LogError> {
-        self.log.append_with_offsets(batches).map(|_| ())
+        self.log.append_with_offsets(batches)?;
+        let bytes: usize = batches.iter().map(Batch::size).sum();
+        self.appended.fetch_add(bytes as u64, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// A count of bytes that grows with every append, by which a snapshot's worth is judged.
+    pub(crate) fn appended_bytes(&self) -> u64 {
+        self.appended.load(Ordering::Relaxed)
     }
 
     /// Makes durable what is appended.
