@@ -7,8 +7,11 @@ mod figures;
 mod integration;
 mod kafka;
 mod launch;
+mod plots;
 mod process;
+mod ratios;
 mod ready;
+mod report;
 mod server;
 mod store;
 mod workload;
@@ -19,6 +22,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use base::SystemClock;
 use server::Context;
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::Arc;
 use store::Store;
 use workload::Workload;
@@ -74,6 +78,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     };
     let mut store = Store::read(&arguments.out.figures)?;
     store.machine = crate::machine::describe(&arguments.folder);
+    store.versions = versions(arguments)?;
     let chosen = choose(&workloads, &arguments.only, &store);
     ensure!(!chosen.is_empty(), "no workload has one of {:?} in its name", arguments.only);
     let mut alternation = Alternation::new(&context, arguments.quick);
@@ -82,6 +87,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         eprintln!("{}/{} {}", number + 1, chosen.len(), workload.name);
         if let Err(error) = alternation.measure(workload, &mut store) {
             eprintln!("  failed: {error:#}");
+            store.remove(&workload.name);
             failed.push(workload.name.as_str());
         }
         store.write(&arguments.out.figures)?;
@@ -93,11 +99,30 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// Writes the report from the figures that are there.
+/// Writes the report and the plots from the figures that are there.
 pub(crate) fn report_again(arguments: &ReportArguments) -> Result<()> {
     let store = Store::read(&arguments.figures)?;
-    println!("{}", serde_json::to_string(&store).context("the figures")?.len());
-    Ok(())
+    let page = arguments.root.join("BENCHMARKS.md");
+    plots::draw(&store, &arguments.root)?;
+    std::fs::write(&page, report::text(&store)).with_context(|| format!("writing {}", page.display()))
+}
+
+/// The versions of what is measured, and of what it runs on.
+fn versions(arguments: &Arguments) -> Result<Vec<String>> {
+    let zoolog = said(Command::new(&arguments.binary).arg("--version"))?;
+    // Not every copy of the sources is a checkout.
+    let commit =
+        said(Command::new("git").current_dir(&arguments.out.root).args(["rev-parse", "--short", "HEAD"]));
+    let java = said(Command::new("java").arg("-version"))?;
+    Ok(vec![commit.map_or(zoolog.clone(), |commit| format!("{zoolog}, commit {commit}")), java])
+}
+
+/// The first line that a command prints.
+fn said(command: &mut Command) -> Result<String> {
+    let output = command.output().with_context(|| format!("starting {command:?}"))?;
+    ensure!(output.status.success(), "{command:?} ended with {}", output.status);
+    let text = [output.stdout, output.stderr].concat();
+    Ok(String::from_utf8_lossy(&text).lines().next().unwrap_or_default().to_owned())
 }
 
 fn workloads(quick: bool) -> Vec<Workload> {

@@ -81,6 +81,11 @@ impl Store {
         }
     }
 
+    /// Forgets a workload: what it measured earlier is no longer true.
+    pub(crate) fn remove(&mut self, name: &str) {
+        self.records.retain(|record| record.name != name);
+    }
+
     pub(crate) fn get(&self, name: &str) -> Option<&Record> {
         self.records.iter().find(|record| record.name == name)
     }
