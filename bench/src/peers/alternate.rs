@@ -12,7 +12,7 @@ use base::Clock;
 use std::time::Duration;
 
 /// Background work of the last turn (a snapshot, a collection of garbage) shouldn't count for the next.
-const SETTLE: Duration = Duration::from_millis(300);
+const SETTLE: Duration = Duration::from_millis(200);
 
 /// How long things take.
 struct Lengths {
@@ -24,10 +24,10 @@ struct Lengths {
 }
 
 const FULL: Lengths = Lengths {
-    turn: Duration::from_secs(5),
+    turn: Duration::from_secs(3),
     peer_first: Duration::from_secs(12),
-    peer_later: Duration::from_secs(4),
-    ours: Duration::from_secs(2),
+    peer_later: Duration::from_secs(3),
+    ours: Duration::from_secs(1),
 };
 const QUICK: Lengths = Lengths {
     turn: Duration::from_secs(2),

@@ -48,24 +48,37 @@ struct Row {
     goal: Option<f64>,
 }
 
+/// What the bars of a plot are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// Ours and the peer's value, from the left.
+    Pairs,
+    /// How many times better ours is: to the right of 1 if it is, to the left if it is worse.
+    Advantages,
+}
+
 /// Draws all plots.
 pub(crate) fn draw(store: &Store, root: &Path) -> Result<()> {
     std::fs::create_dir_all(root.join("bench").join("plots")).context("making bench/plots")?;
     let title = "How many times better than the peer; the mark is the goal";
-    bars(&root.join(HEADLINE), title, &headline(store), false)?;
+    bars(&root.join(HEADLINE), title, &headline(store), Form::Advantages)?;
     let [cpu, latency, memory, recovery] = OTHERS;
     let is_open = |record: &Record| {
         record.name.contains("/open/")
             || record.name.contains("end-to-end")
             || record.name.starts_with("integration")
     };
+    // The other points of the matrix are in the tables.
+    let is_plain = |record: &Record| {
+        !["/100p/", "/2000p/", "/1x1/", "/open/"].iter().any(|part| record.name.contains(part))
+    };
     let plots = [
-        (cpu, rows(store, &[PER_CPU_SECOND], |_| true)),
+        (cpu, rows(store, &[PER_CPU_SECOND], is_plain)),
         (latency, rows(store, &[P50_US, P99_US, P999_US], is_open)),
         (memory, rows(store, &[RSS_MIB], |_| true)),
         (recovery, rows(store, &[TOOK_MS], |_| true)),
     ];
-    plots.iter().try_for_each(|((name, title), rows)| bars(&root.join(name), title, rows, true))
+    plots.iter().try_for_each(|((name, title), rows)| bars(&root.join(name), title, rows, Form::Pairs))
 }
 
 /// The weakest workload of every row of the reach.
@@ -133,8 +146,8 @@ impl Scale {
     }
 }
 
-fn bars(path: &Path, title: &str, rows: &[Row], both: bool) -> Result<()> {
-    let step = if both { 2 * BAR + GAP } else { BAR + GAP };
+fn bars(path: &Path, title: &str, rows: &[Row], form: Form) -> Result<()> {
+    let step = if form == Form::Pairs { 2 * BAR + GAP } else { BAR + GAP };
     let height = TOP + step * i32::try_from(rows.len())? + BOTTOM;
     let area = SVGBackend::new(path, (WIDTH as u32, height as u32)).into_drawing_area();
     let drawn = (|| {
@@ -142,11 +155,16 @@ fn bars(path: &Path, title: &str, rows: &[Row], both: bool) -> Result<()> {
         let scale = Scale::of(rows);
         grid(&area, &scale, height)?;
         write(&area, title, (GAP, GAP), TITLE_FONT, INK)?;
-        if both {
+        if form == Form::Pairs {
             legend(&area)?;
         }
         for (index, row) in rows.iter().enumerate() {
-            draw_row(&area, &scale, row, TOP + step * index as i32)?;
+            let top = TOP + step * index as i32;
+            write(&area, &row.label, (GAP, top), FONT, INK)?;
+            match form {
+                Form::Pairs => pair(&area, &scale, row, top)?,
+                Form::Advantages => advantage(&area, &scale, row, top)?,
+            }
         }
         area.present()
     })();
@@ -163,24 +181,32 @@ fn write<'a>(area: &Area<'a>, text: &str, at: (i32, i32), size: i32, color: RGBC
     area.draw(&Text::new(text.to_owned(), at, style))
 }
 
-fn bar<'a>(area: &Area<'a>, scale: &Scale, value: f64, top: i32, color: RGBColor) -> Drawn<'a> {
-    let end = scale.x(value);
-    area.draw(&Rectangle::new([(LEFT, top), (end, top + BAR - 1)], color.filled()))?;
-    write(area, &number(value), (end + 4, top - 1), FONT, INK)
+fn bar<'a>(area: &Area<'a>, ends: (i32, i32), top: i32, color: RGBColor) -> Drawn<'a> {
+    area.draw(&Rectangle::new([(ends.0, top), (ends.1, top + BAR - 1)], color.filled()))
 }
 
-fn draw_row<'a>(area: &Area<'a>, scale: &Scale, row: &Row, top: i32) -> Drawn<'a> {
-    write(area, &row.label, (GAP, top), FONT, INK)?;
-    bar(area, scale, row.ours, top, OURS)?;
-    if let Some(theirs) = row.theirs {
-        bar(area, scale, theirs, top + BAR, THEIRS)?;
+fn pair<'a>(area: &Area<'a>, scale: &Scale, row: &Row, top: i32) -> Drawn<'a> {
+    let values = [(Some(row.ours), top, OURS), (row.theirs, top + BAR, THEIRS)];
+    for (value, top, color) in values {
+        let Some(value) = value else { continue };
+        let end = scale.x(value);
+        bar(area, (LEFT, end), top, color)?;
+        write(area, &number(value), (end + 4, top - 1), FONT, INK)?;
     }
+    Ok(())
+}
+
+fn advantage<'a>(area: &Area<'a>, scale: &Scale, row: &Row, top: i32) -> Drawn<'a> {
+    let (even, end) = (scale.x(1.0), scale.x(row.ours));
+    bar(area, (even.min(end), even.max(end)), top, OURS)?;
+    let mut right = even.max(end);
     if let Some(goal) = row.goal {
         let x = scale.x(goal);
         let style = ShapeStyle::from(&GOAL).stroke_width(2);
         area.draw(&PathElement::new([(x, top - 2), (x, top + BAR + 1)], style))?;
+        right = right.max(x);
     }
-    Ok(())
+    write(area, &number(row.ours), (right + 6, top - 1), FONT, INK)
 }
 
 fn grid<'a>(area: &Area<'a>, scale: &Scale, height: i32) -> Drawn<'a> {

@@ -31,11 +31,14 @@ pub(super) fn workloads(quick: bool) -> Vec<Workload> {
     let workload = |name: &str, run: fn(&mut Cluster, &Plan) -> Result<Vec<Figure>>| {
         Workload::new(name, Kind::ZooKeeper, 1, run).state(State::Fresh).rounds(rounds)
     };
-    vec![
-        workload("zk/idle/1node", idle),
+    let mut workloads = vec![
         workload("zk/sessions-10000/1node", sessions).goal(SESSIONS_ROW, RSS_MIB, 0.1),
         workload("zk/znodes-1000000/100B/1node", znodes).goal(ZNODES_ROW, RSS_MIB, 0.2),
-    ]
+    ];
+    if !quick {
+        workloads.push(workload("zk/idle/1node", idle));
+    }
+    workloads
 }
 
 /// A new server that nobody talks to.

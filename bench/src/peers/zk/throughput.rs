@@ -43,8 +43,8 @@ pub(super) fn workloads(quick: bool) -> Vec<Workload> {
 fn quick_cases(nodes: usize, workloads: &mut Vec<Workload>) {
     let case = |op| Case::new(op, SMALL, MANY, nodes);
     workloads.extend([Op::Create, Op::Set, Op::Multi].map(|op| case(op).closed()));
-    workloads.push(case(Op::Set).open());
     if nodes == 1 {
+        workloads.push(case(Op::Set).open());
         workloads.push(case(Op::Get).closed());
     }
 }
@@ -116,7 +116,7 @@ impl Case {
 
     fn closed_name(self) -> String {
         let Case { op, bytes, connections, window, nodes } = self;
-        format!("zk/{}/{bytes}B/{connections}x{window}/{}", op.name(), nodes_name(nodes))
+        format!("zk/{}/{}/{connections}x{window}/{}", op.name(), size_name(bytes), nodes_name(nodes))
     }
 
     fn closed(self) -> Workload {
@@ -141,7 +141,7 @@ impl Case {
             let rate = plan.rate.unwrap_or_default();
             self.measure(cluster, plan, Pace::Rate(rate))
         };
-        let name = format!("zk/{}/{}B/open/{}", self.op.name(), self.bytes, nodes_name(self.nodes));
+        let name = format!("zk/{}/{}/open/{}", self.op.name(), size_name(self.bytes), nodes_name(self.nodes));
         let workload = Workload::new(name, Kind::ZooKeeper, self.nodes, run).half_of(self.closed_name());
         match self.op {
             Op::Create | Op::Set | Op::Multi => workload.goal(WRITE_P99_ROW, P99_US, 1.0 / 3.0),
@@ -174,6 +174,10 @@ impl Case {
         setup.remove(cluster, self.op.creates().then_some(self.connections))?;
         Ok(figures(&outcome, server, own))
     }
+}
+
+fn size_name(bytes: usize) -> &'static str {
+    if bytes == SMALL { "100B" } else { "1KiB" }
 }
 
 fn nodes_name(nodes: usize) -> &'static str {
