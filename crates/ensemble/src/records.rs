@@ -15,6 +15,12 @@ use tree::{
 
 /// Keys of session records begin with this.
 const SESSION_KEY: &str = "session:";
+/// About what a record needs beside its key and its value: lengths and the usual headers.
+const RECORD_FRAME_BYTES: usize = 96;
+/// About what a session's key and value need.
+const SESSION_BYTES: usize = 120;
+/// The most headers that a record of this topic has.
+const HEADERS_MAX: usize = 8;
 
 /// A record of `__znodes` that can't be understood: the log was written by something else, or is damaged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,19 +41,21 @@ pub(crate) struct Entry {
 
 /// Encodes a transaction as the batch that is its place in the log.
 pub(crate) fn encode_txn(txn: &Txn, epoch: i32, origin: Option<Origin>) -> Result<Batch, BuildError> {
+    let content: usize = txn.changes.iter().map(content_bytes).sum();
     let mut builder = BatchBuilder::new(txn.zxid.0).leader_epoch(epoch);
+    builder.reserve(content + RECORD_FRAME_BYTES * txn.changes.len());
     let session = txn.session.map(|id| id.to_string());
     let mut headers = HeaderText::default();
     for (index, change) in txn.changes.iter().enumerate() {
         headers.clear();
         let (key, value) = describe(change, &mut headers);
         if index > 0 {
-            headers.add("index", format_args!("{index}"));
+            headers.add_number("index", index);
         } else if let Some(origin) = origin {
             headers.add("from", format_args!("{origin}"));
         }
         if let Some(session) = &session {
-            headers.add("session", format_args!("{session}"));
+            headers.add_text("session", session);
         }
         headers
             .with(|headers| builder.append(txn.time_ms, Some(key.as_bytes()), value.as_deref(), headers))?;
@@ -55,42 +63,55 @@ pub(crate) fn encode_txn(txn: &Txn, epoch: i32, origin: Option<Origin>) -> Resul
     builder.build()
 }
 
+/// Bytes of a change's path and data.
+fn content_bytes(change: &Change) -> usize {
+    let length = |data: &Option<Bytes>| data.as_ref().map_or(0, Bytes::len);
+    match change {
+        Change::Create { path, data, .. }
+        | Change::SetData { path, data, .. }
+        | Change::SetAcl { path, data, .. } => path.len() + length(data),
+        Change::SetUsage { path, data, .. } => path.len() + data.len(),
+        Change::Delete { path } => path.len(),
+        Change::OpenSession { .. } | Change::CloseSession { .. } => SESSION_BYTES,
+    }
+}
+
 /// The change's key and value, and its own headers.
 fn describe<'a>(change: &'a Change, headers: &mut HeaderText) -> (std::borrow::Cow<'a, str>, Option<Bytes>) {
     match change {
         Change::Create { path, data, acl, owner } => {
-            headers.add("op", format_args!("create"));
+            headers.add_text("op", "create");
             add_owner(headers, *owner);
             add_acl(headers, acl);
             ((&**path).into(), Some(value_of(data, headers)))
         }
         Change::SetData { path, data, version } => {
-            headers.add("op", format_args!("set"));
-            headers.add("version", format_args!("{version}"));
+            headers.add_text("op", "set");
+            headers.add_number("version", *version);
             ((&**path).into(), Some(value_of(data, headers)))
         }
         Change::SetAcl { path, acl, aversion, data, mzxid } => {
-            headers.add("op", format_args!("setacl"));
-            headers.add("version", format_args!("{aversion}"));
+            headers.add_text("op", "setacl");
+            headers.add_number("version", *aversion);
             headers.add("acl", format_args!("{}", AclText(acl)));
-            headers.add("stat", format_args!("mzxid={}", mzxid.0));
+            headers.add_stat(&[("mzxid=", mzxid.0)]);
             ((&**path).into(), Some(value_of(data, headers)))
         }
         Change::SetUsage { path, data, mzxid } => {
-            headers.add("op", format_args!("usage"));
-            headers.add("stat", format_args!("mzxid={}", mzxid.0));
+            headers.add_text("op", "usage");
+            headers.add_stat(&[("mzxid=", mzxid.0)]);
             ((&**path).into(), Some(data.clone()))
         }
         Change::Delete { path } => {
-            headers.add("op", format_args!("delete"));
+            headers.add_text("op", "delete");
             ((&**path).into(), None)
         }
         Change::OpenSession { id, timeout_ms, password_sha256 } => {
-            headers.add("op", format_args!("open"));
+            headers.add_text("op", "open");
             (session_key(*id).into(), Some(session_value(*timeout_ms, password_sha256)))
         }
         Change::CloseSession { id } => {
-            headers.add("op", format_args!("close"));
+            headers.add_text("op", "close");
             (session_key(*id).into(), None)
         }
     }
@@ -99,19 +120,22 @@ fn describe<'a>(change: &'a Change, headers: &mut HeaderText) -> (std::borrow::C
 /// Appends a live znode to a batch of a snapshot, at the offset of its last change.
 pub(crate) fn append_node(builder: &mut BatchBuilder, node: &NodeImage) -> Result<(), BuildError> {
     let mut headers = HeaderText::default();
-    headers.add("op", format_args!("node"));
+    headers.add_text("op", "node");
     add_owner(&mut headers, node.owner);
     add_acl(&mut headers, &node.acl);
     let s = &node.stat;
-    headers.add(
-        "stat",
-        format_args!(
-            "czxid={},mzxid={},pzxid={},ctime={},mtime={},version={},cversion={},aversion={}",
-            s.czxid.0, s.mzxid.0, s.pzxid.0, s.ctime_ms, s.mtime_ms, s.version, s.cversion, s.aversion
-        ),
-    );
+    headers.add_stat(&[
+        ("czxid=", s.czxid.0),
+        (",mzxid=", s.mzxid.0),
+        (",pzxid=", s.pzxid.0),
+        (",ctime=", s.ctime_ms),
+        (",mtime=", s.mtime_ms),
+        (",version=", i64::from(s.version)),
+        (",cversion=", i64::from(s.cversion)),
+        (",aversion=", i64::from(s.aversion)),
+    ]);
     if node.data.is_none() {
-        headers.add("data", format_args!("null"));
+        headers.add_text("data", "null");
     }
     let value = node.data.as_deref().unwrap_or_default();
     headers.with(|headers| {
@@ -126,7 +150,7 @@ pub(crate) fn append_session(
     time_ms: i64,
 ) -> Result<(), BuildError> {
     let mut headers = HeaderText::default();
-    headers.add("op", format_args!("open"));
+    headers.add_text("op", "open");
     let key = session_key(session.id);
     let value = session_value(session.timeout_ms, &session.password_sha256);
     headers.with(|headers| {
@@ -213,18 +237,32 @@ impl HeaderText {
         self.names.push((name, self.text.len()));
     }
 
+    fn add_text(&mut self, name: &'static str, value: &str) {
+        self.text.push_str(value);
+        self.names.push((name, self.text.len()));
+    }
+
+    fn add_number(&mut self, name: &'static str, value: impl itoa::Integer) {
+        self.add_text(name, itoa::Buffer::new().format(value));
+    }
+
+    /// The header `stat`: each number behind its name.
+    fn add_stat(&mut self, fields: &[(&str, i64)]) {
+        for (name, value) in fields {
+            self.text.push_str(name);
+            self.text.push_str(itoa::Buffer::new().format(*value));
+        }
+        self.names.push(("stat", self.text.len()));
+    }
+
     fn with<R>(&self, use_headers: impl FnOnce(&[RecordHeader<'_>]) -> R) -> R {
+        let mut headers = [RecordHeader { key: b"", value: None }; HEADERS_MAX];
         let mut start = 0;
-        let headers: Vec<RecordHeader<'_>> = self
-            .names
-            .iter()
-            .map(|(name, end)| {
-                let value = &self.text.as_bytes()[start..*end];
-                start = *end;
-                RecordHeader { key: name.as_bytes(), value: Some(value) }
-            })
-            .collect();
-        use_headers(&headers)
+        for (header, (name, end)) in headers.iter_mut().zip(&self.names) {
+            *header = RecordHeader { key: name.as_bytes(), value: Some(&self.text.as_bytes()[start..*end]) };
+            start = *end;
+        }
+        use_headers(&headers[..self.names.len()])
     }
 }
 
@@ -232,7 +270,7 @@ fn add_owner(headers: &mut HeaderText, owner: Owner) {
     match owner {
         Owner::Persistent => {}
         Owner::Session(id) => headers.add("owner", format_args!("{id}")),
-        Owner::Container => headers.add("owner", format_args!("container")),
+        Owner::Container => headers.add_text("owner", "container"),
         Owner::Ttl(ttl_ms) => headers.add("owner", format_args!("ttl:{ttl_ms}")),
     }
 }
@@ -248,7 +286,7 @@ fn value_of(data: &Option<Bytes>, headers: &mut HeaderText) -> Bytes {
     match data {
         Some(data) => data.clone(),
         None => {
-            headers.add("data", format_args!("null"));
+            headers.add_text("data", "null");
             Bytes::new()
         }
     }

@@ -123,6 +123,11 @@ impl BatchBuilder {
         self
     }
 
+    /// Makes room for so many more bytes of records, so that they are not moved while they are collected.
+    pub fn reserve(&mut self, bytes: usize) {
+        self.records.reserve(bytes);
+    }
+
     /// Bytes of the records so far, before compression, plus the header.
     pub fn size(&self) -> usize {
         HEADER_SIZE + self.records.len()
