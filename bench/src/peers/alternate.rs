@@ -30,7 +30,7 @@ const FULL: Lengths = Lengths {
     ours: Duration::from_secs(1),
 };
 const QUICK: Lengths = Lengths {
-    turn: Duration::from_secs(2),
+    turn: Duration::from_millis(1_500),
     peer_first: Duration::from_secs(5),
     peer_later: Duration::from_secs(1),
     ours: Duration::from_millis(500),
@@ -161,7 +161,7 @@ impl<'a> Alternation<'a> {
         rate: Option<f64>,
     ) -> Result<Vec<Figure>> {
         self.turns += 1;
-        let plan = Plan { seconds, quick: self.quick, rate, turn: self.turns };
+        let plan = Plan { seconds, rate, turn: self.turns };
         let figures = (workload.run)(cluster, &plan).with_context(|| format!("{:?}", cluster.kind()))?;
         cluster.check()?;
         Ok(figures)

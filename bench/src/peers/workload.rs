@@ -17,8 +17,6 @@ pub(crate) const ROUNDS: usize = 3;
 pub(crate) struct Plan {
     /// How long to measure, for workloads whose length can be chosen.
     pub(crate) seconds: Duration,
-    /// Whether this is the short run.
-    pub(crate) quick: bool,
     /// Operations per second of an open loop: half of what the peer reached in the workload that `half_of` names.
     pub(crate) rate: Option<f64>,
     /// Different in every turn on a cluster, warm-ups included, so that names made of it are new.

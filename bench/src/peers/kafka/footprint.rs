@@ -20,9 +20,8 @@ const PAUSE: Duration = Duration::from_millis(2);
 const START_PATIENCE_US: u64 = 90_000_000;
 /// What a server does behind a start or a creation has ended after this.
 const SETTLE: Duration = Duration::from_secs(3);
-/// Processor time is counted in ticks of 10 ms, so that an idle server has to be watched for long.
-const IDLE_QUICK: Duration = Duration::from_secs(5);
-const IDLE: Duration = Duration::from_secs(20);
+/// Processor time is counted in ticks of 10 ms, so that an idle server is watched for longer than a turn takes.
+const IDLE_TURNS: u32 = 3;
 
 /// From the start of the processes to the first acknowledged write, to a topic that is created for it.
 pub(super) fn start(cluster: &mut Cluster, _plan: &Plan) -> Result<Vec<Figure>> {
@@ -61,7 +60,7 @@ pub(super) fn idle(cluster: &mut Cluster, plan: &Plan) -> Result<Vec<Figure>> {
     write.send(&mut write.find_leader(cluster, 0)?)?;
     std::thread::sleep(SETTLE);
     let meter = Meter::start(cluster)?;
-    std::thread::sleep(idle_time(plan));
+    std::thread::sleep(plan.seconds * IDLE_TURNS);
     let cpu = percent(&meter, cluster)?;
     cluster.check()?;
     Ok(vec![rss(cluster)?, Figure::lower(IDLE_CPU, cpu)])
@@ -85,17 +84,13 @@ pub(super) fn partitions(count: usize, cluster: &mut Cluster, plan: &Plan) -> Re
     ensure!(topic.leaders.len() == count, "the topic has {} partitions", topic.leaders.len());
     std::thread::sleep(SETTLE);
     let meter = Meter::start(cluster)?;
-    std::thread::sleep(idle_time(plan));
+    std::thread::sleep(plan.seconds * IDLE_TURNS);
     let cpu = percent(&meter, cluster)?;
     cluster.check()?;
     let figures =
         vec![Figure::lower(CREATE_MS, took as f64 / 1e3), Figure::lower(IDLE_CPU, cpu), rss(cluster)?];
     topic.delete(cluster)?;
     Ok(figures)
-}
-
-fn idle_time(plan: &Plan) -> Duration {
-    if plan.quick { IDLE_QUICK } else { IDLE }
 }
 
 fn percent(meter: &Meter, cluster: &Cluster) -> Result<f64> {

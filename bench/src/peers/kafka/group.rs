@@ -53,15 +53,14 @@ pub(super) fn run(cluster: &mut Cluster, plan: &Plan) -> Result<Vec<Figure>> {
     let name: Str = format!("group-{}", plan.turn).into();
     let coordinator = coordinator(cluster, &name)?;
     let mut group = Group::form(coordinator, name)?;
-    group.rebalance()?;
-    group.rebalances = 0;
+    let before = group.rebalances;
     let meter = Meter::start(cluster)?;
-    while group.rebalances < ROUNDS_MIN || meter.elapsed(cluster) < plan.seconds {
+    while group.rebalances - before < ROUNDS_MIN || meter.elapsed(cluster) < plan.seconds {
         group.rebalance()?;
     }
     let (elapsed, cpu) = (meter.elapsed(cluster), meter.cpu(cluster)?);
     cluster.check()?;
-    let rebalances = group.rebalances as f64;
+    let rebalances = (group.rebalances - before) as f64;
     group.leave()?;
     Ok(vec![
         Figure::lower(REBALANCE_MS, elapsed.as_secs_f64() * 1e3 / rebalances),
@@ -88,23 +87,31 @@ fn coordinator(cluster: &Cluster, name: &Str) -> Result<SocketAddr> {
 }
 
 impl Group {
-    /// Members that know their ids; none has joined.
+    /// A stable group. The first member has it for itself for a moment; the others get their ids before they join, and a rebalance waits
+    /// for everybody who has an id.
     fn form(coordinator: SocketAddr, name: Str) -> Result<Group> {
         let mut group = Group { name, members: Vec::new(), generation: 0, rebalances: 0 };
-        for _ in 0..MEMBERS {
-            let mut client = Client::open(coordinator)?;
-            // A coordinator that is loading its groups refuses for a moment.
-            let id = (0..COORDINATOR_TRIES).find_map(|_| match group.introduce(&mut client) {
-                Ok(None) => {
-                    std::thread::sleep(PAUSE);
-                    None
-                }
-                done => done.transpose(),
-            });
-            let id = id.context("the coordinator gives no member id")??;
-            group.members.push(Member { client, id });
+        group.add(coordinator)?;
+        group.rebalance()?;
+        while group.members.len() < MEMBERS {
+            group.add(coordinator)?;
         }
+        group.rebalance()?;
         Ok(group)
+    }
+
+    /// Adds a member that has its id and has not joined.
+    fn add(&mut self, coordinator: SocketAddr) -> Result<()> {
+        let mut client = Client::open(coordinator)?;
+        for _ in 0..COORDINATOR_TRIES {
+            if let Some(id) = self.introduce(&mut client)? {
+                self.members.push(Member { client, id });
+                return Ok(());
+            }
+            // A coordinator that is loading its groups refuses for a moment.
+            std::thread::sleep(PAUSE);
+        }
+        bail!("the coordinator gives no member id")
     }
 
     /// Asks for a member id (KIP-394); none if the coordinator is not ready.
@@ -131,42 +138,43 @@ impl Group {
         }
     }
 
-    /// One rebalance of all members. Of an empty group it is the first one, which a coordinator may cut into several generations.
+    /// One rebalance of all members, from the first join to the last assignment.
     fn rebalance(&mut self) -> Result<()> {
-        loop {
-            let leader = self.join_all()?;
-            if self.sync_all(leader)? {
-                self.rebalances += 1;
-                return Ok(());
-            }
-        }
+        let leader = self.join_all()?;
+        self.sync_all(leader)?;
+        self.rebalances += 1;
+        Ok(())
     }
 
-    /// All join; the number of the one that leads, if all are in one generation.
-    fn join_all(&mut self) -> Result<Option<usize>> {
+    /// All join; the number of the one that leads.
+    fn join_all(&mut self) -> Result<usize> {
         for at in 0..self.members.len() {
             let request = self.join(&self.members[at].id);
             self.members[at].client.send(ApiKey::JoinGroup, &request)?;
         }
+        let count = self.members.len();
         let mut leader = None;
-        let mut generations = Vec::new();
         for (at, member) in self.members.iter_mut().enumerate() {
             let response: JoinGroupResponse =
                 member.client.receive::<JoinGroupRequest, _>(ApiKey::JoinGroup)?;
-            let error = response.error_code;
-            ensure!(error == ErrorCode::NONE || error.is_retriable(), "joining: {error:?}");
-            generations.push(response.generation_id);
-            if response.leader == response.member_id && response.members.len() == MEMBERS {
+            ensure!(response.error_code == ErrorCode::NONE, "joining: {:?}", response.error_code);
+            let known = at == 0 || response.generation_id == self.generation;
+            ensure!(known, "generation {} while others are in {}", response.generation_id, self.generation);
+            self.generation = response.generation_id;
+            if response.leader == response.member_id {
+                ensure!(
+                    response.members.len() == count,
+                    "a generation of {} members",
+                    response.members.len()
+                );
                 leader = Some(at);
             }
         }
-        self.generation = generations.iter().copied().max().unwrap_or_default();
-        Ok(leader.filter(|_| generations.iter().all(|generation| *generation == self.generation)))
+        leader.context("a generation has a leader")
     }
 
-    /// All ask for their assignments, which the leader brings; whether all got one.
-    fn sync_all(&mut self, leader: Option<usize>) -> Result<bool> {
-        let Some(leader) = leader else { return Ok(false) };
+    /// All ask for their assignments, which the leader brings.
+    fn sync_all(&mut self, leader: usize) -> Result<()> {
         let assignments: Vec<SyncGroupRequestAssignment> = self
             .members
             .iter()
@@ -187,17 +195,14 @@ impl Group {
             };
             member.client.send(ApiKey::SyncGroup, &request)?;
         }
-        let mut all = true;
         for member in &mut self.members {
             let response: SyncGroupResponse =
                 member.client.receive::<SyncGroupRequest, _>(ApiKey::SyncGroup)?;
-            match response.error_code {
-                ErrorCode::NONE => ensure!(response.assignment == ASSIGNMENT, "an assignment of nobody"),
-                ErrorCode::REBALANCE_IN_PROGRESS => all = false,
-                error => bail!("asking for an assignment: {error:?}"),
-            }
+            let error = response.error_code;
+            ensure!(error == ErrorCode::NONE, "asking for an assignment: {error:?}");
+            ensure!(response.assignment == ASSIGNMENT, "an assignment of nobody");
         }
-        Ok(all)
+        Ok(())
     }
 
     /// All leave at once.

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 /// The servers' processor time is counted in ticks; less than one tick counts as one.
 const TICK: Duration = Duration::from_millis(10);
-/// Three digits.
+/// Latencies are kept with three digits, up to two minutes.
 const DIGITS: u8 = 3;
+const LATENCY_MAX_US: u64 = 120_000_000;
 
 /// The moment at which a measurement began.
 pub(super) struct Meter {
@@ -45,7 +46,7 @@ impl Meter {
 
 /// An empty histogram of microseconds.
 pub(super) fn histogram() -> Result<Histogram<u64>> {
-    Ok(Histogram::new(DIGITS)?)
+    Ok(Histogram::new_with_max(LATENCY_MAX_US, DIGITS)?)
 }
 
 /// Percentiles.

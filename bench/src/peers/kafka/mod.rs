@@ -102,25 +102,25 @@ fn spread(produce: Produce, partitions: usize) -> Produce {
     }
 }
 
+/// Of one node every combination over one partition, and what more partitions change; of a cluster those that wait for its copies.
 fn produce(nodes: usize) -> Vec<Workload> {
-    let mut workloads = Vec::new();
-    for partitions in [ONE, SOME, MANY] {
-        for acks in [LEADER, ALL] {
-            for codec in CODECS {
-                for record_bytes in [SMALL, LARGE] {
-                    // With many partitions the batches are so small that the records in them matter little.
-                    if partitions != MANY || (record_bytes == SMALL && codec != Codec::Zstd) {
-                        workloads.push(produces(nodes, spread(base(record_bytes, codec, acks), partitions)));
-                    }
-                }
-            }
+    let acknowledged: &[i16] = if nodes == SINGLE { &[LEADER, ALL] } else { &[ALL] };
+    let mut loads = Vec::new();
+    for acks in acknowledged {
+        for codec in CODECS {
+            loads.extend([SMALL, LARGE].map(|record_bytes| base(record_bytes, codec, *acks)));
         }
     }
-    for record_bytes in [SMALL, LARGE] {
-        let produce = Produce { idempotent: true, ..base(record_bytes, Codec::None, ALL) };
-        workloads.push(produces(nodes, produce));
+    loads.extend(CODECS.map(|codec| spread(base(LARGE, codec, ALL), SOME)));
+    loads.extend(acknowledged.iter().map(|acks| spread(base(SMALL, Codec::None, *acks), MANY)));
+    if nodes == SINGLE {
+        loads.push(spread(base(SMALL, Codec::None, LEADER), SOME));
+        loads.push(Produce { idempotent: true, ..base(SMALL, Codec::None, ALL) });
+    } else {
+        loads.push(base(LARGE, Codec::None, LEADER));
     }
-    workloads
+    loads.push(Produce { idempotent: true, ..base(LARGE, Codec::None, ALL) });
+    loads.into_iter().map(|produce| produces(nodes, produce)).collect()
 }
 
 /// Each codec and each kind of acknowledgement at least once.
@@ -130,7 +130,6 @@ fn short_produce() -> Vec<Workload> {
         base(SMALL, Codec::None, ALL),
         base(LARGE, Codec::Lz4, ALL),
         base(LARGE, Codec::Zstd, LEADER),
-        Produce { idempotent: true, ..base(LARGE, Codec::None, ALL) },
     ];
     all.into_iter().map(|produce| produces(SINGLE, produce)).collect()
 }
@@ -145,45 +144,45 @@ fn produces(nodes: usize, produce: Produce) -> Workload {
     )
 }
 
-fn consume(nodes: usize, quick: bool) -> Vec<Workload> {
-    let mut workloads = Vec::new();
-    let codecs = if quick { &CODECS[..2] } else { &CODECS[..] };
-    let sizes = if quick { &[LARGE][..] } else { &[SMALL, LARGE] };
-    let partitions = if quick { &[ONE][..] } else { &[ONE, SOME] };
-    for partitions in partitions {
-        for codec in codecs {
-            for record_bytes in sizes {
-                let produce = spread(base(*record_bytes, *codec, LEADER), *partitions);
-                let consume = Consume { produce, readers: READERS };
-                workloads.push(consumes("catch-up", nodes, &produce, move |cluster, plan| {
-                    consume.catch_up(cluster, plan)
-                }));
-                let consume = Consume { produce, readers: 1 };
-                if !quick || *codec == Codec::None {
-                    workloads.push(consumes("tail", nodes, &produce, move |cluster, plan| {
-                        consume.tail(cluster, plan)
-                    }));
-                }
-            }
-        }
-    }
-    let produce = base(LARGE, Codec::None, LEADER);
-    let consume = Consume { produce, readers: FAN_OUT };
-    workloads.push(consumes("fan-out-10", nodes, &produce, move |cluster, plan| consume.tail(cluster, plan)));
-    workloads
+/// How a load is consumed.
+#[derive(Clone, Copy)]
+enum Way {
+    CatchUp,
+    Tail,
+    FanOut,
 }
 
-fn consumes(
-    kind: &str,
-    nodes: usize,
-    produce: &Produce,
-    run: impl Fn(
-        &mut super::server::Cluster,
-        &super::workload::Plan,
-    ) -> anyhow::Result<Vec<super::figures::Figure>>
-    + 'static,
-) -> Workload {
-    Workload::new(name(kind, produce, nodes), Kind::Kafka, nodes, run).goal(RECORDS, PER_CPU_SECOND, TWICE)
+fn consume(nodes: usize, quick: bool) -> Vec<Workload> {
+    let plain = base(LARGE, Codec::None, LEADER);
+    let mut loads = vec![(Way::CatchUp, plain), (Way::Tail, plain)];
+    if !quick {
+        loads.push((Way::FanOut, plain));
+        let compressed = [Codec::Lz4, Codec::Zstd].map(|codec| base(LARGE, codec, LEADER));
+        loads.extend(compressed.map(|load| (Way::CatchUp, load)));
+        loads.push((Way::Tail, spread(plain, SOME)));
+    }
+    if !quick && nodes == SINGLE {
+        loads.extend(CODECS.map(|codec| (Way::CatchUp, base(SMALL, codec, LEADER))));
+        loads.extend([Codec::Lz4, Codec::Zstd].map(|codec| (Way::Tail, base(LARGE, codec, LEADER))));
+        loads.push((Way::Tail, base(SMALL, Codec::None, LEADER)));
+        loads.push((Way::CatchUp, spread(plain, SOME)));
+    }
+    loads.into_iter().map(|(way, produce)| consumes(way, nodes, produce)).collect()
+}
+
+fn consumes(way: Way, nodes: usize, produce: Produce) -> Workload {
+    let (kind, readers) = match way {
+        Way::CatchUp => ("catch-up", READERS),
+        Way::Tail => ("tail", 1),
+        Way::FanOut => ("fan-out-10", FAN_OUT),
+    };
+    let consume = Consume { produce, readers };
+    let workload =
+        Workload::new(name(kind, &produce, nodes), Kind::Kafka, nodes, move |cluster, plan| match way {
+            Way::CatchUp => consume.catch_up(cluster, plan),
+            Way::Tail | Way::FanOut => consume.tail(cluster, plan),
+        });
+    workload.goal(RECORDS, PER_CPU_SECOND, TWICE)
 }
 
 fn latency(nodes: usize) -> Vec<Workload> {
@@ -208,19 +207,19 @@ fn shared(nodes: usize, quick: bool) -> Vec<Workload> {
     let partitions = partitions.goal(PARTITIONS, IDLE_CPU, THIRD).goal(PARTITIONS, CREATE_MS, THIRD);
     let group =
         Workload::new(format!("kafka/rebalance/100-members/{}", on(nodes)), Kind::Kafka, nodes, group::run);
-    if quick { vec![group, partitions.rounds(1)] } else { vec![group, partitions] }
+    if quick { vec![partitions.rounds(1)] } else { vec![group, partitions] }
 }
 
 /// Every batch is flushed, by both.
 fn flushed() -> Vec<Workload> {
-    let all = [base(LARGE, Codec::None, LEADER), base(LARGE, Codec::None, ALL)];
-    let all = all.into_iter().flat_map(|produce| [SINGLE, CLUSTER].map(|nodes| (produce, nodes)));
-    all.map(|(produce, nodes)| {
+    let all = [(SINGLE, LEADER), (SINGLE, ALL), (CLUSTER, ALL)];
+    let all = all.map(|(nodes, acks)| {
+        let produce = base(LARGE, Codec::None, acks);
         let name = name("produce-flush.messages=1", &produce, nodes);
         Workload::new(name, Kind::Kafka, nodes, move |cluster, plan| produce.run(cluster, plan))
             .variant(Variant { flush_each: true })
-    })
-    .collect()
+    });
+    all.into()
 }
 
 /// What wants a cluster of its own for every turn.

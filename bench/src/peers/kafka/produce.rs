@@ -88,8 +88,11 @@ pub(super) fn pump(
 ) -> Result<()> {
     let mut sending = true;
     let mut acknowledged = (0, crate::now_us(cluster.clock()));
-    while sending || !traffic.producers.iter().all(Producer::is_done) {
+    loop {
         sending = sending && more(traffic);
+        if !sending && traffic.producers.iter().all(Producer::is_done) {
+            return Ok(());
+        }
         let now = crate::now_us(cluster.clock());
         if sending {
             for producer in &mut traffic.producers {
@@ -104,7 +107,6 @@ pub(super) fn pump(
         }
         ensure!(now - acknowledged.1 < PATIENCE.as_micros() as u64, "no write is acknowledged any more");
     }
-    Ok(())
 }
 
 /// Notes how long acknowledgements took.

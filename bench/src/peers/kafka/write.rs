@@ -12,8 +12,8 @@ use log::Codec;
 use std::time::Duration;
 
 const TIMEOUT_MS: i32 = 30_000;
-/// A node that does not answer for so long is asked anew, or another one.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// A node that does not answer for so long is given up. One that has ended refuses at once.
+const PATIENCE: Duration = Duration::from_secs(10);
 const ALL: i16 = -1;
 
 /// A record to write to the first partition of a topic.
