@@ -85,11 +85,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let mut failed = Vec::new();
     for (number, workload) in chosen.iter().enumerate() {
         eprintln!("{}/{} {}", number + 1, chosen.len(), workload.name);
+        let begun = crate::now_us(&context.clock);
         if let Err(error) = alternation.measure(workload, &mut store) {
             eprintln!("  failed: {error:#}");
             store.remove(&workload.name);
             failed.push(workload.name.as_str());
         }
+        eprintln!("  {:.1} s", (crate::now_us(&context.clock) - begun) as f64 / 1e6);
         store.write(&arguments.out.figures)?;
     }
     report_again(&arguments.out)?;
