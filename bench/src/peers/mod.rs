@@ -70,10 +70,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         workloads.iter().for_each(|workload| println!("{}", workload.name));
         return Ok(());
     }
+    // Servers run in folders of their own.
     let context = Context {
-        binary: arguments.binary.clone(),
-        jars: arguments.jars.clone(),
-        folder: arguments.folder.clone(),
+        binary: std::path::absolute(&arguments.binary)?,
+        jars: std::path::absolute(&arguments.jars)?,
+        folder: std::path::absolute(&arguments.folder)?,
         clock: Arc::new(SystemClock::new()),
     };
     let mut store = Store::read(&arguments.out.figures)?;

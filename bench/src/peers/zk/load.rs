@@ -226,3 +226,29 @@ impl<'a> Load<'a> {
 pub(crate) fn histogram() -> Result<Histogram<u64>> {
     Histogram::new_with_bounds(1, LATENCY_US_MAX, 3).context("a histogram")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_has_the_number_the_length_and_no_error() {
+        let answer = |xid: i32, error: i32, more: usize| {
+            let mut frame = xid.to_be_bytes().to_vec();
+            frame.extend(9_i64.to_be_bytes());
+            frame.extend(error.to_be_bytes());
+            frame.resize(frame.len() + more, 0);
+            frame
+        };
+        assert!(check(&answer(3, 0, 4), 3, 20).is_ok());
+        assert!(check(&answer(4, 0, 4), 3, 20).is_err(), "another request's");
+        assert!(check(&answer(3, -101, 0), 3, 20).is_err(), "an error");
+        assert!(check(&answer(3, 0, 5), 3, 20).is_err(), "longer");
+        assert!(check(&[0; 15], 0, 15).is_err(), "no header");
+    }
+
+    #[test]
+    fn numbers_of_requests_stay_positive() {
+        assert!(xid(XIDS - 1) > 0 && xid(XIDS) == 1);
+    }
+}

@@ -162,3 +162,77 @@ fn get_template(root: &str, bytes: usize) -> Template {
 pub(super) fn payload(bytes: usize) -> Vec<u8> {
     (0..bytes).map(|at| b'a' + (at % 26) as u8).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::BytesMut;
+    use jute::{
+        DataResponse, MultiResponse, MultiResult, PathResponse, ReplyHeader, RequestHeader, Response, Stat,
+        StatResponse, Wire,
+    };
+
+    const XID: i32 = 7;
+
+    /// The request that a script makes, and the length of the answer that it expects.
+    fn request(script: &Script, connection: usize, number: u64) -> (Request, usize) {
+        let mut out = Vec::new();
+        let answer = script.put(connection, number, XID, &mut out);
+        let mut frame = Bytes::from(out);
+        assert_eq!(i32::decode(&mut frame).expect("a length"), frame.len() as i32);
+        let header = RequestHeader::decode(&mut frame).expect("a header");
+        assert_eq!(header.xid, XID);
+        let request = Request::decode(header.op, &mut frame).expect("a request");
+        assert!(frame.is_empty(), "the frame has more than the request");
+        (request, answer)
+    }
+
+    /// How long the answer is that jute would send.
+    fn length(response: &Response) -> usize {
+        let mut out = BytesMut::new();
+        ReplyHeader { xid: XID, zxid: 1, err: 0 }.encode(&mut out);
+        response.encode(&mut out);
+        out.len()
+    }
+
+    #[test]
+    fn creates_are_numbered_within_a_folder_of_the_connection() {
+        let (created, answer) = request(&Script::create("/t", 3, 100, 0), 2, 12_345);
+        let Request::Create(create) = created else { panic!("a create") };
+        assert_eq!(create.path, "/t/c02/n0000012345");
+        assert_eq!(create.data.map(|data| data.len()), Some(100));
+        assert_eq!(answer, length(&Response::Create(PathResponse { path: create.path })));
+        let (deleted, answer) = request(&Script::delete("/t", 3), 2, 12_345);
+        let Request::Delete(delete) = deleted else { panic!("a delete") };
+        assert_eq!(delete.path, "/t/c02/n0000012345");
+        assert_eq!(answer, length(&Response::Delete));
+    }
+
+    #[test]
+    fn gets_and_sets_stay_within_the_keys() {
+        let (got, answer) = request(&Script::get("/t", 1_024), 1, KEYS - 1);
+        let Request::GetData(get) = got else { panic!("a get") };
+        assert_eq!(get.path, "/t/k0000000030");
+        let data = Some(Bytes::from(payload(1_024)));
+        assert_eq!(answer, length(&Response::GetData(DataResponse { data, stat: Stat::default() })));
+        let (_, answer) = request(&Script::set("/t", 1_024), 0, 0);
+        assert_eq!(answer, length(&Response::SetData(StatResponse { stat: Stat::default() })));
+    }
+
+    #[test]
+    fn a_multi_sets_ten_keys() {
+        let (multi, answer) = request(&Script::multi("/t", 100), 0, 5);
+        let Request::Multi(multi) = multi else { panic!("a multi") };
+        let last = multi.ops.last().expect("operations");
+        assert!(matches!(last, MultiOp::SetData(set) if set.path == "/t/k0000000014"));
+        let results = vec![MultiResult::SetData(Stat::default()); MULTI_OPS];
+        assert_eq!(answer, length(&Response::Multi(MultiResponse { results })));
+    }
+
+    #[test]
+    fn one_of_ten_of_a_mixed_load_is_a_write() {
+        let script = Script::mixed("/t", 100);
+        let writes = (0..100).filter(|number| matches!(request(&script, 0, *number).0, Request::SetData(_)));
+        assert_eq!(writes.count(), 10);
+    }
+}
