@@ -21,7 +21,7 @@ mod write;
 
 use super::figures::{P99_US, PER_CPU_SECOND, RSS_MIB, TOOK_MS};
 use super::server::{Kind, Variant};
-use super::workload::{State, Workload};
+use super::workload::{ROUNDS, State, Workload};
 use consume::Consume;
 use footprint::{CREATE_MS, IDLE_CPU};
 use latency::Latency;
@@ -61,9 +61,8 @@ const MANY_BATCHES: usize = 50;
 const MANY_BATCH_BYTES: usize = 2 << 10;
 const RATES: [u64; 2] = [20_000, 100_000];
 const CODECS: [Codec; 3] = [Codec::None, Codec::Lz4, Codec::Zstd];
-/// A cluster that is started anew for each turn takes its time.
-const FRESH_ROUNDS_QUICK: usize = 1;
-const FRESH_ROUNDS: usize = 3;
+/// Turns of what takes its time on the peer's side: clusters that are started anew in the short run, many partitions.
+const SLOW_ROUNDS: usize = 1;
 
 /// All of them, or those of the short run, which has each row of the reach.
 pub(crate) fn workloads(quick: bool) -> Vec<Workload> {
@@ -137,11 +136,10 @@ fn short_produce() -> Vec<Workload> {
 fn produces(nodes: usize, produce: Produce) -> Workload {
     let kind = if produce.idempotent { "produce-idempotent" } else { "produce" };
     let name = name(kind, &produce, nodes);
-    Workload::new(name, Kind::Kafka, nodes, move |cluster, plan| produce.run(cluster, plan)).goal(
-        RECORDS,
-        PER_CPU_SECOND,
-        TWICE,
-    )
+    let rounds = if produce.partitions == MANY { many_rounds(nodes, false) } else { ROUNDS };
+    Workload::new(name, Kind::Kafka, nodes, move |cluster, plan| produce.run(cluster, plan))
+        .rounds(rounds)
+        .goal(RECORDS, PER_CPU_SECOND, TWICE)
 }
 
 /// How a load is consumed.
@@ -196,6 +194,11 @@ fn latency(nodes: usize) -> Vec<Workload> {
     all.collect()
 }
 
+/// Turns with many partitions: three nodes of the peer on one machine need minutes for one.
+fn many_rounds(nodes: usize, quick: bool) -> usize {
+    if quick || nodes == CLUSTER { SLOW_ROUNDS } else { ROUNDS }
+}
+
 /// What else runs on warm clusters.
 fn shared(nodes: usize, quick: bool) -> Vec<Workload> {
     let partitions = Workload::new(
@@ -207,7 +210,8 @@ fn shared(nodes: usize, quick: bool) -> Vec<Workload> {
     let partitions = partitions.goal(PARTITIONS, IDLE_CPU, THIRD).goal(PARTITIONS, CREATE_MS, THIRD);
     let group =
         Workload::new(format!("kafka/rebalance/100-members/{}", on(nodes)), Kind::Kafka, nodes, group::run);
-    if quick { vec![partitions.rounds(1)] } else { vec![group, partitions] }
+    let partitions = partitions.rounds(many_rounds(nodes, quick));
+    if quick { vec![partitions] } else { vec![group, partitions] }
 }
 
 /// Every batch is flushed, by both.
@@ -224,7 +228,7 @@ fn flushed() -> Vec<Workload> {
 
 /// What wants a cluster of its own for every turn.
 fn alone(quick: bool) -> Vec<Workload> {
-    let rounds = if quick { FRESH_ROUNDS_QUICK } else { FRESH_ROUNDS };
+    let rounds = if quick { SLOW_ROUNDS } else { ROUNDS };
     let nodes: &[usize] = if quick { &[SINGLE] } else { &[SINGLE, CLUSTER] };
     let mut workloads = Vec::new();
     for nodes in nodes {
