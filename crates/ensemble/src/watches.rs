@@ -3,7 +3,7 @@
 //! Invariants: a watch belongs to a connection, never to the log; both directions (path to watcher, watcher to paths) always
 //! agree; a one-shot watch is used up by the first event that matches it, also when READ permission keeps the event back.
 use crate::subscriber::{Subscriber, WatchEvent};
-use std::collections::{HashMap, HashSet};
+use hashbrown::{HashMap, HashSet};
 use std::sync::Arc;
 use tree::{EventKind, Zxid};
 
@@ -109,15 +109,14 @@ impl Watches {
             Some((key, _)) => key.clone(),
             None => Arc::from(path),
         };
-        watcher.paths.insert(key.clone());
+        // A path may have thousands of watchers; only one that is among them already has to be looked for.
+        let is_new = watcher.paths.insert(key.clone());
         let entries = self.by_path.entry(key).or_default();
-        let position = match entries.iter().position(|(other, _)| *other == id) {
-            Some(position) => position,
-            None => {
-                entries.push((id, 0));
-                entries.len() - 1
-            }
-        };
+        let known = if is_new { None } else { entries.iter().position(|(other, _)| *other == id) };
+        let position = known.unwrap_or_else(|| {
+            entries.push((id, 0));
+            entries.len() - 1
+        });
         let bits = &mut entries[position].1;
         let added = kind.bit() & !*bits;
         *bits |= added;

@@ -63,12 +63,29 @@ pub(crate) fn size_i64(value: i64) -> usize {
     size_u64(((value << 1) ^ (value >> 63)) as u64)
 }
 
-fn write_u64(output: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        output.push(value as u8 | 0x80);
-        value >>= 7;
+#[inline]
+fn write_u64(output: &mut Vec<u8>, value: u64) {
+    // Most varints of a record take one byte.
+    if value < 0x80 {
+        output.push(value as u8);
+    } else {
+        write_long(output, value);
     }
-    output.push(value as u8);
+}
+
+fn write_long(output: &mut Vec<u8>, mut value: u64) {
+    let mut bytes = [0; VARLONG_BYTES_MAX];
+    let mut length = 0;
+    for byte in &mut bytes {
+        length += 1;
+        *byte = value as u8 & 0x7f;
+        value >>= 7;
+        if value == 0 {
+            break;
+        }
+        *byte |= 0x80;
+    }
+    output.extend_from_slice(&bytes[..length]);
 }
 
 fn size_u64(value: u64) -> usize {
