@@ -11,6 +11,7 @@ use crate::peers::figures::Figure;
 use crate::peers::server::Cluster;
 use crate::peers::workload::Plan;
 use anyhow::{Result, ensure};
+use std::time::Duration;
 
 /// What is there to catch up with, on all nodes together.
 const FILLED: u64 = 384 << 20;
@@ -59,7 +60,7 @@ impl Consume {
         let topic = Topic::create(cluster, &format!("tail-{}", plan.turn), self.produce.partitions)?;
         let (mut traffic, ahead) = self.traffic(cluster, &topic)?;
         let meter = Meter::start(cluster)?;
-        self.follow(cluster, &mut traffic, ahead, plan)?;
+        self.follow(cluster, &mut traffic, ahead, plan.seconds)?;
         let figures = meter.throughput(cluster, traffic.consumed())?;
         drop(traffic);
         topic.delete(cluster)?;
@@ -75,13 +76,13 @@ impl Consume {
         Ok((Traffic::new(producers, consumers.map(|(_, consumer)| consumer).collect()), ahead))
     }
 
-    /// Produces and consumes for the planned time, until every reader has everything.
+    /// Produces and consumes for some time, until every reader has everything.
     pub(super) fn follow(
         &self,
         cluster: &Cluster,
         traffic: &mut Traffic,
         ahead: u64,
-        plan: &Plan,
+        time: Duration,
     ) -> Result<()> {
         let bytes_max = WRITTEN_MAX / cluster.kafka().len() as u64;
         let begun = crate::now_us(cluster.clock());
@@ -90,7 +91,7 @@ impl Consume {
         traffic.consume()?;
         loop {
             let now = crate::now_us(cluster.clock());
-            let sending = now - begun < plan.seconds.as_micros() as u64 && traffic.bytes() < bytes_max;
+            let sending = now - begun < time.as_micros() as u64 && traffic.bytes() < bytes_max;
             let slowest = self.slowest(traffic);
             if !sending && slowest == sent && traffic.acknowledged() == sent {
                 return Ok(());

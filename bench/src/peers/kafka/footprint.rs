@@ -22,6 +22,8 @@ const START_PATIENCE_US: u64 = 90_000_000;
 const SETTLE: Duration = Duration::from_secs(3);
 /// Processor time is counted in ticks of 10 ms, so that an idle server is watched for longer than a turn takes.
 const IDLE_TURNS: u32 = 3;
+/// Memory grows to what a load needs only after a while.
+const LOAD_TURNS: u32 = 5;
 
 /// From the start of the processes to the first acknowledged write, to a topic that is created for it.
 pub(super) fn start(cluster: &mut Cluster, _plan: &Plan) -> Result<Vec<Figure>> {
@@ -70,7 +72,7 @@ pub(super) fn idle(cluster: &mut Cluster, plan: &Plan) -> Result<Vec<Figure>> {
 pub(super) fn loaded(load: &Consume, cluster: &mut Cluster, plan: &Plan) -> Result<Vec<Figure>> {
     let topic = Topic::create(cluster, "loaded", load.produce.partitions)?;
     let (mut traffic, ahead) = load.traffic(cluster, &topic)?;
-    load.follow(cluster, &mut traffic, ahead, plan)?;
+    load.follow(cluster, &mut traffic, ahead, plan.seconds * LOAD_TURNS)?;
     cluster.check()?;
     let peak = cluster.usage()?.rss_peak as f64 / MIB;
     Ok(vec![rss(cluster)?, Figure::lower(RSS_PEAK_MIB, peak)])

@@ -69,8 +69,9 @@ pub(crate) fn workloads(quick: bool) -> Vec<Workload> {
     let nodes: &[usize] = if quick { &[SINGLE] } else { &[SINGLE, CLUSTER] };
     let mut workloads = Vec::new();
     for nodes in nodes {
-        workloads.extend(if quick { short_produce() } else { produce(*nodes) });
+        // The load of many readers comes first, because it warms up every path of the peer before the figures of single paths are taken.
         workloads.extend(consume(*nodes, quick));
+        workloads.extend(if quick { short_produce() } else { produce(*nodes) });
         workloads.extend(latency(*nodes));
         workloads.extend(shared(*nodes, quick));
     }
@@ -152,9 +153,8 @@ enum Way {
 
 fn consume(nodes: usize, quick: bool) -> Vec<Workload> {
     let plain = base(LARGE, Codec::None, LEADER);
-    let mut loads = vec![(Way::CatchUp, plain), (Way::Tail, plain)];
+    let mut loads = vec![(Way::FanOut, plain), (Way::CatchUp, plain), (Way::Tail, plain)];
     if !quick {
-        loads.push((Way::FanOut, plain));
         let compressed = [Codec::Lz4, Codec::Zstd].map(|codec| base(LARGE, codec, LEADER));
         loads.extend(compressed.map(|load| (Way::CatchUp, load)));
         loads.push((Way::Tail, spread(plain, SOME)));

@@ -17,8 +17,9 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// Between two questions whether something has happened.
-const PAUSE: Duration = Duration::from_millis(5);
+/// Between two questions whether something has happened; longer for what takes longer, so that the questions cost little.
+const PAUSE_US: u64 = 5_000;
+const PAUSES: u64 = 20;
 const PATIENCE_US: u64 = 120_000_000;
 const TIMEOUT_MS: i32 = 60_000;
 /// Of ListOffsets: the end of the log.
@@ -54,14 +55,14 @@ impl Topic {
             }
             let waited = crate::now_us(cluster.clock()) - begun;
             ensure!(waited < PATIENCE_US, "the topic {name} is not complete");
-            std::thread::sleep(PAUSE);
+            std::thread::sleep(pause(waited));
         };
         for (node, address) in cluster.kafka().iter().enumerate() {
             let mut leader = Client::open(*address)?;
             while !topic.leads(&mut leader, node)? {
                 let waited = crate::now_us(cluster.clock()) - begun;
                 ensure!(waited < PATIENCE_US, "the topic {name} does not take writes");
-                std::thread::sleep(PAUSE);
+                std::thread::sleep(pause(waited));
             }
         }
         Ok(topic)
@@ -123,10 +124,15 @@ impl Topic {
         while describe(&mut client, self.name.as_str())?.topic.error_code == ErrorCode::NONE {
             let waited = crate::now_us(cluster.clock()) - begun;
             ensure!(waited < PATIENCE_US, "the topic {} does not go", self.name.as_str());
-            std::thread::sleep(PAUSE);
+            std::thread::sleep(pause(waited));
         }
         Ok(())
     }
+}
+
+/// How long to wait for what has not happened in `waited` microseconds.
+fn pause(waited: u64) -> Duration {
+    Duration::from_micros((waited / PAUSES).max(PAUSE_US))
 }
 
 /// The address of the first node.
