@@ -136,6 +136,12 @@ fn read_log(core: &Core, from: i64, to: i64, scratch: &mut Scratch) -> Result<Ve
         if batch.header().base_offset >= to {
             break;
         }
+        // What was stopped properly is not checked at the start. The next start is another one, cuts the log here and fetches it again.
+        if !batch.crc_is_valid() {
+            return Err(format!(
+                "__znodes is damaged at offset {end}: the checksum of the batch there is wrong"
+            ));
+        }
         end = batch.header().next_offset();
         let content = match decode_txn(&batch, scratch).map_err(|fault| fault.to_string())? {
             Some(entry) => Content::Entry(entry),

@@ -16,7 +16,7 @@ use std::time::Duration;
 /// Where the other nodes are.
 #[derive(Default)]
 pub(crate) struct Links {
-    /// Addresses that came with answers, of leaders that no voter set names yet.
+    /// Addresses that came with answers, or with a leader's first request, of leaders that no voter set names yet.
     learnt: HashMap<i32, Address>,
     /// Who said that it belongs to another cluster, since the start of this run.
     strangers: BTreeSet<Peer>,
@@ -25,6 +25,11 @@ pub(crate) struct Links {
 }
 
 impl Links {
+    /// A node says where it listens.
+    pub(crate) fn learn(&mut self, node: i32, address: Address) {
+        self.learnt.insert(node, address);
+    }
+
     /// A leader was found, or lost.
     pub(crate) fn leader_known(&mut self, leader: Option<i32>) {
         if leader.is_some() {
@@ -77,7 +82,10 @@ impl Core {
             Request::FetchSnapshot(_) => (Lane::ZnodeFetch, config.request_timeout_ms),
             _ => (Lane::Quorum, config.request_timeout_ms),
         };
-        let (version, request) = wire::request(self.cluster_id.read().as_deref(), request);
+        let (version, mut request) = wire::request(self.cluster_id.read().as_deref(), request);
+        if let Some(own) = &config.advertised {
+            wire::name_leader(&mut request, own);
+        }
         let calling = peers.call(&address, lane, version, request, Duration::from_millis(patience));
         let core = self.clone();
         tokio::spawn(async move {

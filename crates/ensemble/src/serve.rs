@@ -58,11 +58,17 @@ impl Core {
 
 async fn serve_quorum(core: &Arc<Core>, request: Request, version: i16) -> Response {
     let refuse = wire::Refuser::of(&request);
+    let leader = wire::leader_named_in(&request);
     let Some((cluster, request)) = wire::parse_request(request) else {
         return refuse.with(ErrorCode::INVALID_REQUEST);
     };
     if !core.is_of_this_cluster(cluster.as_deref()) {
         return refuse.with(ErrorCode::INCONSISTENT_CLUSTER_ID);
+    }
+    if let Some((leader, address)) = leader
+        && let Some(consensus) = core.consensus.lock().as_mut()
+    {
+        consensus.links.learn(leader, address);
     }
     let room = match &request {
         core_message::Request::Fetch(fetch) => fetch.max_bytes,

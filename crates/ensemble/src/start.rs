@@ -10,6 +10,7 @@ use crate::links::Links;
 use crate::records::SnapshotRecord;
 use crate::subscriber::Closed;
 use crate::vote_file;
+use crate::wire::LISTENER;
 use crate::writer;
 use crate::znode_log::ZnodeLog;
 use base::World;
@@ -32,8 +33,6 @@ const CLEAN_SHUTDOWN: &str = ".zoolog_cleanshutdown";
 const HAND_OVER_PATIENCE: Duration = Duration::from_millis(100);
 /// Below this a fetch could not be answered in time on a busy machine.
 const FETCH_TIMEOUT_MIN_MS: u64 = 100;
-/// The name under which the voter set lists where a node listens for the others.
-const LISTENER: &str = "PEERS";
 
 /// Why a node can't start.
 #[derive(Debug, thiserror::Error)]
@@ -177,6 +176,8 @@ impl RunningEnsemble {
         core.refuse(waiting);
         if healthy {
             core.znode_log.close().map_err(|error| error.to_string())?;
+            // Everything is flushed now: whatever is lost later is damage.
+            core.znode_log.note_flushed().map_err(|error| error.to_string())?;
             leave_mark(&core.world, &core.config.dir).map_err(|error| error.to_string())?;
         }
         Ok(())

@@ -4,7 +4,7 @@
 use kafka_wire::messages::add_raft_voter::Listener as AddedListener;
 use kafka_wire::messages::begin_quorum_epoch::{
     BeginQuorumEpochRequestPartitionData, BeginQuorumEpochRequestTopicData,
-    BeginQuorumEpochResponsePartitionData, BeginQuorumEpochResponseTopicData,
+    BeginQuorumEpochResponsePartitionData, BeginQuorumEpochResponseTopicData, LeaderEndpoint,
 };
 use kafka_wire::messages::describe_quorum::{
     DescribeQuorumResponsePartitionData, DescribeQuorumResponseTopicData, Listener as NodeListener, Node,
@@ -27,7 +27,8 @@ use kafka_wire::messages::update_raft_voter::{
     CurrentLeader as UpdatedLeader, KRaftVersionFeature, Listener as UpdatedListener,
 };
 use kafka_wire::messages::vote::{
-    VoteRequestPartitionData, VoteRequestTopicData, VoteResponsePartitionData, VoteResponseTopicData,
+    NodeEndpoint as VoteEndpoint, VoteRequestPartitionData, VoteRequestTopicData, VoteResponsePartitionData,
+    VoteResponseTopicData,
 };
 use kafka_wire::messages::{
     AddRaftVoterRequest, AddRaftVoterResponse, BeginQuorumEpochRequest, BeginQuorumEpochResponse,
@@ -40,6 +41,8 @@ use quorum::message as core;
 use quorum::{Endpoint, LogOffset, Millis, ReplicaId, VoterSet};
 use uuid::Uuid;
 
+/// The name of the listener for other nodes.
+pub(crate) const LISTENER: &str = "PEERS";
 /// The id by which nodes fetch the znode log from each other: Kafka's reserved id of the metadata topic.
 pub(crate) const LOG_ID: Uuid = Uuid::from_u128(1);
 /// The znode log has one partition.
@@ -55,6 +58,38 @@ const FIRST_VERSION: i16 = 0;
 const DESCRIBE_VERSION: i16 = 2;
 /// A quorum's fetch may wait until there is at least one byte.
 const MIN_BYTES: i32 = 1;
+
+/// Says in the request by which a new leader makes itself known where it listens: a voter that was away while the leader became one
+/// can't know.
+pub(crate) fn name_leader(request: &mut Request, address: &peers::Address) {
+    if let Request::BeginQuorumEpoch(begin) = request {
+        let endpoint = LeaderEndpoint {
+            name: Str::from(LISTENER),
+            host: Str::from(address.host.as_str()),
+            port: address.port,
+        };
+        begin.leader_endpoints = vec![endpoint];
+    }
+}
+
+/// Where a new leader says that it listens.
+pub(crate) fn leader_named_in(request: &Request) -> Option<(i32, peers::Address)> {
+    let Request::BeginQuorumEpoch(begin) = request else { return None };
+    let endpoint = begin.leader_endpoints.first()?;
+    let leader = begin.topics.first()?.partitions.first()?.leader_id;
+    Some((leader, peers::Address { host: endpoint.host.to_string(), port: endpoint.port }))
+}
+
+/// Where the leader listens that an answer to a vote names: who asks may know another set of voters, without it.
+fn vote_endpoint(leader: Option<i32>, voters: &VoterSet) -> Option<VoteEndpoint> {
+    let voter = voters.get(leader?)?;
+    let endpoint = voter.endpoints.first()?;
+    Some(VoteEndpoint {
+        node_id: voter.replica.id,
+        host: Str::from(endpoint.host.as_str()),
+        port: endpoint.port,
+    })
+}
 
 /// A request as nodes send it, with the version that it is written in.
 pub(crate) fn request(cluster: Option<&str>, request: core::Request) -> (i16, Request) {
@@ -335,6 +370,7 @@ pub(crate) fn response(
 ) -> Response {
     match response {
         core::Response::Vote(vote) => Response::Vote(VoteResponse {
+            node_endpoints: vote_endpoint(vote.leader.id, voters).into_iter().collect(),
             topics: vec![VoteResponseTopicData {
                 topic_name: topic(),
                 partitions: vec![VoteResponsePartitionData {
@@ -535,11 +571,16 @@ pub(crate) fn parse_response(response: Response) -> Result<Answer, ErrorCode> {
         Response::Vote(message) => {
             refuse(message.error_code)?;
             let it = only(message.topics).and_then(|topic| only(topic.partitions)).ok_or(malformed)?;
-            Ok(answer(core::Response::Vote(core::VoteResponse {
+            let response = core::Response::Vote(core::VoteResponse {
                 error: core::ErrorCode::from_code(it.error_code.0),
                 leader: current_leader(it.leader_id, it.leader_epoch),
                 vote_granted: it.vote_granted,
-            })))
+            });
+            let endpoints = message.node_endpoints.into_iter();
+            let endpoints = endpoints
+                .map(|node| (node.node_id, peers::Address { host: node.host.to_string(), port: node.port }))
+                .collect();
+            Ok(Answer { endpoints, ..answer(response) })
         }
         Response::BeginQuorumEpoch(message) => {
             refuse(message.error_code)?;
@@ -667,5 +708,51 @@ impl Refuser {
             }
             _ => Response::Envelope(EnvelopeResponse { error_code, ..Default::default() }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_leader_says_where_it_listens() {
+        let begin = core::BeginQuorumEpochRequest {
+            voter: ReplicaId::new(1, Uuid::from_u128(7)),
+            leader_id: 3,
+            leader_epoch: 9,
+        };
+        let (version, mut sent) = request(Some("cluster"), core::Request::BeginQuorumEpoch(begin));
+        assert_eq!(leader_named_in(&sent), None);
+        let address = peers::Address { host: "node3".to_owned(), port: 9092 };
+        name_leader(&mut sent, &address);
+        let header = kafka_wire::RequestHeader {
+            api: sent.api(),
+            version,
+            correlation_id: 1,
+            client_id: Some(Str::from("node3")),
+        };
+        let frame = sent.to_frame(&header).expect("it can be encoded").concat();
+        let (header, mut decoder) =
+            kafka_wire::read_request(bytes::Bytes::from(frame).slice(4..)).expect("a frame");
+        let heard = Request::decode(header.api, header.version, &mut decoder).expect("a request");
+        assert_eq!(leader_named_in(&heard), Some((3, address)));
+    }
+
+    #[test]
+    fn a_refused_vote_says_where_the_leader_listens() {
+        let leader = quorum::Voter {
+            replica: ReplicaId::new(3, Uuid::from_u128(8)),
+            endpoints: vec![endpoint(LISTENER, "node3", 9092)],
+        };
+        let refusal = core::VoteResponse {
+            error: core::ErrorCode::None,
+            leader: current_leader(3, 9),
+            vote_granted: false,
+        };
+        let voters = VoterSet::new([leader]);
+        let sent = response(VOTE_VERSION, core::Response::Vote(refusal), Records::EMPTY, &voters, |_| 0);
+        let heard = parse_response(sent).expect("an answer");
+        assert_eq!(heard.endpoints, [(3, peers::Address { host: "node3".to_owned(), port: 9092 })]);
     }
 }

@@ -166,3 +166,31 @@ async fn a_torn_tail_is_cut_and_the_rest_is_there() {
     client.multi(vec![create("/more")]).await.unwrap();
     node.stop().await.unwrap();
 }
+
+/// A bit that is lost after a clean stop must not become a state that nobody wrote, and what was acknowledged is missed.
+#[tokio::test(flavor = "multi_thread")]
+async fn damage_after_a_clean_stop_is_not_served() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config(dir.path());
+    config.snapshot_every = u64::MAX >> 1;
+    let node = RunningEnsemble::start(World::system(), config.clone(), None).unwrap();
+    node.ensemble().serving().await.unwrap();
+    let client = EmbeddedClient::connect(node.ensemble(), 10_000).await.unwrap();
+    for i in 0..50 {
+        client.multi(vec![create(&format!("/n{i}"))]).await.unwrap();
+    }
+    node.stop().await.unwrap();
+    let segment = dir.path().join("__znodes-0").join("00000000000000000000.log");
+    let mut content = std::fs::read(&segment).unwrap();
+    let name = content.windows(4).position(|bytes| bytes == b"/n20").unwrap();
+    content[name + 1] = b'm';
+    std::fs::write(&segment, content).unwrap();
+    let node = RunningEnsemble::start(World::system(), config.clone(), None).unwrap();
+    let mut failure = node.ensemble().failure();
+    let reason = failure.wait_for(Option::is_some).await.unwrap().clone().unwrap_or_default();
+    assert!(reason.contains("damaged"), "{reason}");
+    assert!(node.ensemble().read(|view| view.tree().get("/m20").is_none()));
+    node.abandon().await;
+    let refused = RunningEnsemble::start(World::system(), config, None).err().expect("it is the only voter");
+    assert!(refused.to_string().contains("lost"), "{refused}");
+}
