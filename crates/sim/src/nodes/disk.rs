@@ -51,6 +51,11 @@ impl Trouble {
     pub(super) fn is_planted(&self) -> bool {
         self.write_fails || self.sync_fails || self.full
     }
+
+    /// Whether anything at all is about to go wrong.
+    pub(super) fn is_any(&self) -> bool {
+        self.is_planted() || self.dies_after.is_some()
+    }
 }
 
 #[derive(Default)]
@@ -199,6 +204,36 @@ impl Medium {
         for content in self.files.values_mut() {
             content.lose_power(dice);
         }
+    }
+
+    /// Another disk, an empty one, takes the place of this one. Whoever used it must be gone.
+    pub(super) fn replace(&mut self) {
+        *self = Medium { run: self.run + 1, ..Medium::default() };
+    }
+
+    /// Changes bits of a byte that is on the medium; a cache that holds it as it was is dropped. False if a write of it is still to
+    /// come, which would mend it.
+    pub(super) fn rot(&mut self, path: &Path, at: usize, bits: u8) -> bool {
+        let Some(content) = self.names.get(path).and_then(|file| self.files.get_mut(file)) else {
+            return false;
+        };
+        let is_dirty = content.dirty.iter().any(|change| match *change {
+            Dirty::Write { at: from, length } => (from..from + length).contains(&at),
+            Dirty::Length(_) => true,
+        });
+        match (content.durable.get_mut(at), content.cached.get_mut(at)) {
+            (Some(durable), Some(cached)) if !is_dirty => {
+                *durable ^= bits;
+                *cached = *durable;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// What would be left of a file if the power went now.
+    pub(super) fn flushed(&self, path: &Path) -> &[u8] {
+        self.names.get(path).and_then(|file| self.files.get(file)).map_or(&[], |content| &content.durable)
     }
 
     /// Plants trouble.

@@ -4,12 +4,14 @@
 //! must do so in a process of its own whose random keys are the seed's, or the orders of hash tables differ from run to run; the binary
 //! `nodes` does.
 mod clock;
+mod damage;
 mod dice;
 mod disk;
 mod kafka;
 mod mutant;
 mod network;
 mod node;
+mod operator;
 pub mod panics;
 mod plan;
 mod process;

@@ -42,6 +42,8 @@ pub(super) struct Parts {
 #[derive(Default)]
 pub(super) struct Report {
     pub(super) ensemble: Option<Ensemble>,
+    /// The id of its disk.
+    pub(super) directory: Option<Uuid>,
     pub(super) running: Option<Arc<RunningEnsemble>>,
     /// The way in for frames of Kafka's protocol.
     pub(super) door: Option<InProcess>,
@@ -78,6 +80,7 @@ async fn start(parts: Parts, report: &Arc<Mutex<Report>>) -> Result<(), String> 
     let made = || uuid::Builder::from_random_bytes(world.random.bytes16()).into_uuid();
     let directory = *meta.directory_id.get_or_insert_with(made);
     dir.write_meta(&meta).map_err(|error| error.to_string())?;
+    report.lock().directory = Some(directory);
     let dir = Arc::new(dir);
     let mut config = ensemble_config(node, nodes, &settings, directory, known.clone());
     config.mutant = mutant.and_then(Mutant::of_ensemble);
@@ -96,7 +99,7 @@ async fn start(parts: Parts, report: &Arc<Mutex<Report>>) -> Result<(), String> 
         let _dir = dir;
         return std::future::pending().await;
     }
-    let config = broker_config(node);
+    let config = broker_config(node, nodes, settings.durable);
     let gate = PeerGate { world: world.clone(), ensemble: ensemble.clone(), peers: peers.clone() };
     let open = kafka::open(Vec::new(), &config, gate).await;
     report.lock().door = Some(open.in_process());
@@ -188,10 +191,11 @@ fn start_controller(options: ControllerOptions, ensemble: &Ensemble) -> (Control
 }
 
 /// Settings of Kafka that make things happen within seconds.
-fn broker_config(node: usize) -> BrokerConfig {
+fn broker_config(node: usize, nodes: usize, durable: bool) -> BrokerConfig {
     let at = address(node);
     let listener = format!("PLAINTEXT://{at}");
     let id = node.to_string();
+    let replicas = nodes.min(3).to_string();
     let pairs = [
         ("node.id", id.as_str()),
         ("listeners", listener.as_str()),
@@ -202,6 +206,10 @@ fn broker_config(node: usize) -> BrokerConfig {
         ("replica.fetch.backoff.ms", "50"),
         ("replica.socket.timeout.ms", "600"),
         ("replica.high.watermark.checkpoint.interval.ms", "300"),
+        ("offsets.topic.num.partitions", "2"),
+        ("offsets.topic.replication.factor", replicas.as_str()),
+        ("min.insync.replicas", if nodes > 1 { "2" } else { "1" }),
+        ("log.flush.interval.messages", if durable { "1" } else { "1000000" }),
         ("unclean.leader.election.enable", "false"),
     ];
     let read = BrokerConfig::from_file(pairs);
@@ -216,7 +224,7 @@ fn ensemble_config(
     directory: Uuid,
     cluster_id: Option<String>,
 ) -> EnsembleConfig {
-    let voters = match nodes {
+    let voters: Vec<ConfiguredVoter> = match nodes {
         1 => Vec::new(),
         // With an even number the last one is an observer: another voter would add nothing.
         count => (0..count - (count + 1) % 2)
@@ -233,6 +241,8 @@ fn ensemble_config(
         container_check_ms: 1_000,
         segment_bytes: settings.segment_bytes,
         cluster: ClusterConfig {
+            // As the binary has it: a voter that lost its disk comes back as one.
+            auto_join: voters.iter().any(|voter| voter.id == node as i32),
             voters,
             advertised: (nodes > 1).then(|| address(node)),
             cluster_id,

@@ -32,6 +32,8 @@ pub(super) struct Settings {
     pub(super) drift_per_mille: Vec<i64>,
     /// How wrong each node's wall clock is.
     pub(super) wall_skew_ms: Vec<i64>,
+    /// Whether partitions flush every append, because the machines may lose what they have not flushed.
+    pub(super) durable: bool,
 }
 
 /// What can go wrong.
@@ -57,6 +59,12 @@ pub(super) enum Fault {
     SyncFails,
     /// The disk is full for a while.
     DiskFull,
+    /// Bits of a disk change that were flushed: in the znode log, in a snapshot, in a partition.
+    BitRot,
+    /// A node gets another disk, an empty one.
+    EmptyDisk,
+    /// An operator changes who votes, one node at a time.
+    Voters,
     /// The wall clock jumps.
     WallJumps,
     /// A client leaves for another node.
@@ -65,7 +73,7 @@ pub(super) enum Fault {
     ClientDies,
 }
 
-const ALL: [Fault; 13] = [
+const ALL: [Fault; 16] = [
     Fault::Kill,
     Fault::Power,
     Fault::DieWriting,
@@ -76,17 +84,24 @@ const ALL: [Fault; 13] = [
     Fault::WriteFails,
     Fault::SyncFails,
     Fault::DiskFull,
+    Fault::BitRot,
+    Fault::EmptyDisk,
+    Fault::Voters,
     Fault::WallJumps,
     Fault::ClientMoves,
     Fault::ClientDies,
 ];
 
+/// Those that take away what was not flushed, or may.
+const HARSH: [Fault; 6] =
+    [Fault::Power, Fault::DieWriting, Fault::WriteFails, Fault::SyncFails, Fault::DiskFull, Fault::BitRot];
+
 impl Plan {
     /// What a seed stands for. `nodes` overrides how many nodes there are, `brokers` whether they have one.
     pub(super) fn of(dice: &mut Dice, nodes: Option<usize>, brokers: Option<bool>) -> Plan {
-        let nodes = nodes.unwrap_or_else(|| *dice.pick(&[1, 3, 3, 3, 3, 3, 3, 4, 5]));
+        let nodes = nodes.unwrap_or_else(|| *dice.pick(&[1, 3, 3, 3, 3, 3, 3, 4, 4, 5]));
         let share = dice.between(200, 1_000);
-        let faults = ALL.into_iter().filter(|_| dice.chance(share)).collect();
+        let faults: Vec<Fault> = ALL.into_iter().filter(|_| dice.chance(share)).collect();
         let delay_ms = (1, dice.between(1, 8));
         let fair = Weather::fair(delay_ms);
         let mut foul = fair.clone();
@@ -109,6 +124,7 @@ impl Plan {
             segment_bytes: dice.between(8, 128) as u32 * 1024,
             election_ms: dice.between(100, 300),
             drift_per_mille: (0..nodes).map(|_| if drifts { signed(dice, 30) } else { 0 }).collect(),
+            durable: faults.iter().any(|fault| HARSH.contains(fault)),
             wall_skew_ms: (0..nodes).map(|_| if skews { signed(dice, 100_000) } else { 0 }).collect(),
         };
         Plan {

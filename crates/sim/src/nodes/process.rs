@@ -8,6 +8,7 @@ use super::disk::{Medium, SimDisk};
 use super::mutant::Mutant;
 use super::network::{Line, Network, Parcel, Run, SimPeers};
 use super::node::{self, Parts, Report};
+use super::operator::OPERATOR;
 use super::plan::Settings;
 use super::zk::{Connection, Said, Sent};
 use base::{Workers, World};
@@ -22,6 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
+use uuid::Uuid;
 
 /// What wall clocks show at the beginning, in milliseconds since 1970.
 const WALL_MS: i64 = 1_700_000_000_000;
@@ -165,6 +167,11 @@ impl Process {
     /// The ensemble, once it is there.
     pub(super) fn ensemble(&self) -> Option<Ensemble> {
         self.report.lock().ensemble.clone()
+    }
+
+    /// The id of the disk that it found.
+    pub(super) fn directory(&self) -> Option<Uuid> {
+        self.report.lock().directory
     }
 
     /// Whether clients are served.
@@ -315,11 +322,12 @@ async fn serve_kafka(
     let door = report.lock().door.as_ref().map(|door| door.connect(remote, LISTENER));
     while let Some(frame) = requests.recv().await {
         let answer = match &door {
-            Some(door) => door.call(frame).await,
+            Some(door) => door.call(frame).await.map(|chunks| chunks.concat()),
+            // The voters can be changed without a broker.
+            None if client == OPERATOR => answer_ensemble(&report, frame).await,
             None => None,
         };
-        let frame = answer.map(|chunks| Bytes::from(chunks.concat())).filter(|frame| frame.len() > 4);
-        let frame = frame.map(|frame| frame.slice(4..));
+        let frame = answer.map(Bytes::from).filter(|frame| frame.len() > 4).map(|frame| frame.slice(4..));
         let ends = frame.is_none();
         if alive.load(Relaxed) {
             network.carry(Parcel::KafkaResponse { client, connection, run, frame });

@@ -1,6 +1,7 @@
-//! What producers and consumers have in common: one request at a time, metadata, and nodes that come and go.
+//! What producers, consumers and groups have in common: one request at a time, metadata, and nodes that come and go.
 //!
 //! Invariant: at most one request is under way; an answer on a connection that was given up is never looked at.
+use super::committer::Committer;
 use super::consumer::Consumer;
 use super::producer::Producer;
 use super::{PARTITIONS, TOPIC, Tally};
@@ -32,6 +33,7 @@ pub(super) type Ask = (Request, i16);
 pub(super) enum Role {
     Producer(Producer),
     Consumer(Consumer),
+    Committer(Committer),
 }
 
 struct Flight {
@@ -73,6 +75,11 @@ impl Agent {
         Agent::new(id, network, dice, nodes, false, Role::Consumer(Consumer::default()))
     }
 
+    /// A consumer group's commits.
+    pub(in crate::nodes) fn committer(id: usize, network: Arc<Network>, dice: Dice, nodes: usize) -> Agent {
+        Agent::new(id, network, dice, nodes, false, Role::Committer(Committer::new(id)))
+    }
+
     fn new(id: usize, network: Arc<Network>, dice: Dice, nodes: usize, durable: bool, role: Role) -> Agent {
         Agent {
             id: FIRST_CLIENT + id,
@@ -91,8 +98,10 @@ impl Agent {
 
     /// No new records are produced any more.
     pub(in crate::nodes) fn rest(&mut self) {
-        if let Role::Producer(producer) = &mut self.role {
-            producer.rest();
+        match &mut self.role {
+            Role::Producer(producer) => producer.rest(),
+            Role::Committer(committer) => committer.rest(),
+            Role::Consumer(_) => {}
         }
     }
 
@@ -101,6 +110,7 @@ impl Agent {
         match &self.role {
             Role::Producer(producer) => producer.is_idle(),
             Role::Consumer(consumer) => consumer.is_at(ends),
+            Role::Committer(committer) => committer.is_done(),
         }
     }
 
@@ -109,6 +119,7 @@ impl Agent {
         match &self.role {
             Role::Producer(producer) => producer.acknowledged(),
             Role::Consumer(consumer) => consumer.consumed(),
+            Role::Committer(committer) => committer.acknowledged(),
         }
     }
 
@@ -133,6 +144,7 @@ impl Agent {
         let asked = match &mut self.role {
             Role::Producer(producer) => producer.next(&mut self.dice, &self.leaders, now_ms, tally),
             Role::Consumer(consumer) => consumer.next(&self.leaders),
+            Role::Committer(committer) => committer.next(&mut self.dice, now_ms),
         };
         match asked {
             Some((node, ask)) => self.send(node.unwrap_or(any), ask, now_ms),
@@ -167,6 +179,7 @@ impl Agent {
             response => match &mut self.role {
                 Role::Producer(producer) => producer.hear(response, tally)?,
                 Role::Consumer(consumer) => consumer.hear(response, run, tally)?,
+                Role::Committer(committer) => committer.hear(response)?,
             },
         };
         if !went_well {
@@ -219,6 +232,9 @@ impl Agent {
         self.flight = None;
         self.connection += 1;
         self.leaders.clear();
+        if let Role::Committer(committer) = &mut self.role {
+            committer.forget_coordinator();
+        }
         self.wait_until_ms = now_ms + BACKOFF_MS;
     }
 }

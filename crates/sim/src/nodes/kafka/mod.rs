@@ -1,6 +1,7 @@
 //! Kafka's half of the workload: idempotent producers with acks=all and consumers, which speak the wire's own frames to the real door,
 //! and the laws by which they are judged.
 mod agent;
+mod committer;
 mod consumer;
 mod judge;
 mod producer;

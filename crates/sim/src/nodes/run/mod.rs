@@ -2,23 +2,30 @@
 //!
 //! Invariant: time moves in steps of [`STEP_MS`]; within a step parcels are delivered, then nodes run one after another, then clients
 //! act. Nothing that one of them does in a step reaches another one in the same step, so that their order decides nothing.
+mod faults;
+mod repair;
+
+use super::damage;
 use super::dice::Dice;
 use super::disk::Medium;
 use super::kafka::{self, Agent, FIRST_CLIENT, TOPIC, Tally};
 use super::mutant::Mutant;
 use super::network::{Network, Parcel};
 use super::node::DATA;
-use super::plan::{Fault, Plan};
+use super::operator::{OPERATOR, Operator};
+use super::plan::Plan;
 use super::process::{Process, Start};
 use super::trace::Trace;
 use super::zk::{Client, Ledger, Life, Said, judge};
 use bytes::Bytes;
 use log::Batch;
 use parking_lot::Mutex;
+use repair::{Frail, Harm};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use tree::Digest;
+use uuid::Uuid;
 
 /// One step of the simulation. Nothing travels faster.
 const STEP_MS: u64 = 2;
@@ -69,6 +76,10 @@ struct Machine {
     /// Whether the machine loses its power when the process dies in the middle of work on the disk.
     dies_with_power: bool,
     disk_full_until_ms: Option<u64>,
+    /// The id of the disk, once a process has looked.
+    directory: Option<Uuid>,
+    /// Whether bits of the disk are lost once the process has ended.
+    rots_at_end: bool,
 }
 
 struct Simulation {
@@ -80,6 +91,7 @@ struct Simulation {
     machines: Vec<Machine>,
     clients: Vec<Client>,
     agents: Vec<Agent>,
+    operator: Operator,
     tally: Tally,
     ledger: Ledger,
     /// The largest zxid of a write that any client was told of.
@@ -88,6 +100,10 @@ struct Simulation {
     digests: BTreeMap<i64, (usize, Digest)>,
     reigns: Vec<(u64, Option<usize>)>,
     cuts: Vec<(u64, usize, usize)>,
+    /// What is to be done to a disk as soon as the others can do without it.
+    harm: Option<(Harm, usize)>,
+    /// The node that lacks what it had flushed.
+    frail: Option<Frail>,
     next_fault_ms: u64,
     trouble: bool,
 }
@@ -124,14 +140,15 @@ impl Simulation {
                 disk_failed: false,
                 dies_with_power: false,
                 disk_full_until_ms: None,
+                directory: None,
+                rots_at_end: false,
             })
             .collect();
         let clients = (0..plan.clients)
             .map(|client| Client::new(client, network.clone(), dice.fork(), plan.nodes))
             .collect();
         let (producers, consumers) = plan.agents.unwrap_or_default();
-        let harsh = [Fault::Power, Fault::DieWriting, Fault::WriteFails, Fault::SyncFails, Fault::DiskFull];
-        let durable = plan.faults.iter().any(|fault| harsh.contains(fault));
+        let durable = plan.settings.durable;
         let mut agents = Vec::new();
         for id in 0..producers {
             agents.push(Agent::producer(id, network.clone(), dice.fork(), plan.nodes, durable));
@@ -139,7 +156,13 @@ impl Simulation {
         for id in producers..producers + consumers {
             agents.push(Agent::consumer(id, network.clone(), dice.fork(), plan.nodes));
         }
+        if plan.agents.is_some() {
+            let id = producers + consumers;
+            agents.push(Agent::committer(id, network.clone(), dice.fork(), plan.nodes));
+        }
+        let operator = Operator::new(network.clone(), dice.fork(), plan.nodes);
         Simulation {
+            operator,
             next_fault_ms: 500 + dice.below(plan.fault_every_ms),
             plan,
             mutant,
@@ -156,6 +179,8 @@ impl Simulation {
             digests: BTreeMap::new(),
             reigns: Vec::new(),
             cuts: Vec::new(),
+            harm: None,
+            frail: None,
             trouble: true,
         }
     }
@@ -182,6 +207,8 @@ impl Simulation {
             *machine.medium.lock().trouble() = super::disk::Trouble::default();
             machine.disk_full_until_ms = None;
         }
+        let begun = self.now_ms;
+        self.until(begun, "no replica is in sync by name only", |simulation| !simulation.is_exposed())?;
         for node in 0..self.machines.len() {
             // Whoever had a bad disk is started anew, as an operator would do it.
             if self.machines[node].disk_failed {
@@ -191,7 +218,7 @@ impl Simulation {
         for client in &mut self.clients {
             client.done = 0;
         }
-        let begun = self.now_ms;
+        self.until(begun, "damaged disks are replaced", |simulation| simulation.frail.is_none())?;
         let before: Vec<u64> = self.agents.iter().map(Agent::progress).collect();
         self.until(begun, "every client makes progress", |simulation| {
             let mut clients = simulation.clients.iter();
@@ -289,7 +316,9 @@ impl Simulation {
                     .collect()
             })
             .collect();
-        let kafka = format!("kafka clients: {agents:?}, logs: {logs:?}");
+        let disks: Vec<String> =
+            self.machines.iter().map(|machine| damage::shown(&machine.medium.lock())).collect();
+        let kafka = format!("kafka clients: {agents:?}, logs: {logs:?}, disks: {}", disks.join("; "));
         format!(
             "{}; clients: {}; ledger to {}; {kafka}",
             nodes.join(", "),
@@ -318,6 +347,7 @@ impl Simulation {
             self.next_fault_ms = self.now_ms + self.dice.between(1, 2 * self.plan.fault_every_ms);
         }
         self.end_of_faults();
+        self.look_after_disks();
         for node in 0..self.machines.len() {
             self.resume(node)?;
         }
@@ -333,6 +363,7 @@ impl Simulation {
         for agent in &mut self.agents {
             agent.tick(self.now_ms, &mut self.tally);
         }
+        self.operate();
         self.note_leader();
         if self.now_ms.is_multiple_of(COMPARE_MS) {
             self.compare_trees()?;
@@ -350,6 +381,9 @@ impl Simulation {
             Parcel::ToNode { node, .. } | Parcel::KafkaRequest { node, .. } => *node,
             Parcel::ToClient { .. } | Parcel::KafkaResponse { .. } => usize::MAX,
         };
+        if let Parcel::KafkaResponse { client: OPERATOR, connection, frame, .. } = parcel {
+            return self.operator.hear(connection, frame, self.now_ms);
+        }
         if let Parcel::KafkaResponse { client, connection, run, frame } = parcel {
             let agent = &mut self.agents[client - FIRST_CLIENT];
             return agent.hear((connection, run), frame, self.now_ms, &mut self.tally);
@@ -417,6 +451,7 @@ impl Simulation {
         }
         let Some(process) = &mut machine.process else { return Ok(()) };
         process.advance(self.now_ms);
+        machine.directory = process.directory().or(machine.directory);
         if let Some(panic) = super::panics::taken() {
             return Err(format!("node {node} panicked: {panic}"));
         }
@@ -429,6 +464,7 @@ impl Simulation {
             }
             let power = machine.dies_with_power;
             self.end(node, power);
+            self.gave_up(node);
             return Ok(());
         }
         self.follow(node)
@@ -458,6 +494,13 @@ impl Simulation {
         };
         process.followed = Some(followed);
         Ok(())
+    }
+
+    /// Lets the operator work. Disks and voters are not changed at the same time.
+    fn operate(&mut self) {
+        let may_change = self.trouble && self.frail.is_none();
+        let directories = |node: usize| self.machines[node].directory;
+        self.operator.tick(self.now_ms, self.ledger.voter_sets(), may_change, directories);
     }
 
     fn note_leader(&mut self) {
@@ -490,6 +533,7 @@ impl Simulation {
         let machine = &mut self.machines[node];
         machine.runs += 1;
         machine.disk_failed = machine.medium.lock().trouble().is_planted();
+        machine.disk_failed |= self.frail.as_ref().is_some_and(|frail| frail.is_rotten_at(node, machine));
         machine.dies_with_power = false;
         self.network.note(format_args!("node {node} starts, run {}", machine.runs));
         machine.process = Some(Process::start(Start {
@@ -529,99 +573,8 @@ impl Simulation {
         for farewell in farewells {
             self.network.carry(farewell);
         }
-    }
-
-    fn fault(&mut self) {
-        if self.plan.faults.is_empty() {
-            return;
-        }
-        let fault = *self.dice.pick(&self.plan.faults);
-        let node = self.dice.index(self.machines.len());
-        let span = self.dice.between(50, 1_500);
-        let until = self.now_ms + span;
-        self.network.note(format_args!("fault {fault:?} at node {node} for {span}"));
-        let machine = &mut self.machines[node];
-        match fault {
-            Fault::Kill => self.end(node, false),
-            Fault::Power => self.end(node, true),
-            Fault::DieWriting => {
-                machine.dies_with_power = self.dice.chance(500);
-                machine.medium.lock().trouble().dies_after = Some(self.dice.below(20));
-            }
-            Fault::Stop => {
-                if let Some(process) = &machine.process {
-                    process.stop();
-                }
-            }
-            Fault::Pause => {
-                if machine.process.is_some() {
-                    machine.paused_until_ms = Some(until);
-                }
-            }
-            Fault::CutOneWay => {
-                let other = self.dice.index(self.machines.len());
-                self.cut(until, node, other);
-            }
-            Fault::Isolate => {
-                for other in 0..self.machines.len() {
-                    self.cut(until, node, other);
-                    self.cut(until, other, node);
-                }
-            }
-            Fault::WriteFails => {
-                machine.disk_failed = true;
-                machine.medium.lock().trouble().write_fails = true;
-            }
-            Fault::SyncFails => {
-                machine.disk_failed = true;
-                machine.medium.lock().trouble().sync_fails = true;
-            }
-            Fault::DiskFull => {
-                machine.disk_failed = true;
-                machine.medium.lock().trouble().full = true;
-                machine.disk_full_until_ms = Some(until);
-            }
-            Fault::WallJumps => {
-                let by_ms = self.dice.between(0, 20_000) as i64 - 10_000;
-                if let Some(process) = &machine.process {
-                    process.jump_wall(by_ms);
-                }
-            }
-            Fault::ClientMoves => {
-                let (client, politely) = (self.dice.index(self.clients.len()), self.dice.chance(500));
-                self.clients[client].move_on(self.now_ms, politely);
-            }
-            Fault::ClientDies => {
-                // Somebody must be left to make progress.
-                let client = self.dice.index(self.clients.len());
-                if self.clients.iter().filter(|client| !client.is_silent()).count() > 1 {
-                    self.clients[client].fall_silent();
-                }
-            }
-        }
-    }
-
-    fn cut(&mut self, until: u64, from: usize, to: usize) {
-        if from != to {
-            self.network.cut(from, to, true);
-            self.cuts.push((until, from, to));
-        }
-    }
-
-    fn end_of_faults(&mut self) {
-        let (now_ms, network) = (self.now_ms, &self.network);
-        self.cuts.retain(|(until, from, to)| {
-            let lasts = now_ms < *until;
-            if !lasts {
-                network.cut(*from, *to, false);
-            }
-            lasts
-        });
-        for machine in &mut self.machines {
-            if machine.disk_full_until_ms.is_some_and(|until| now_ms >= until) {
-                machine.disk_full_until_ms = None;
-                machine.medium.lock().trouble().full = false;
-            }
+        if std::mem::take(&mut self.machines[node].rots_at_end) {
+            self.rot_znodes(node, true);
         }
     }
 
@@ -629,6 +582,7 @@ impl Simulation {
         self.compare_trees()?;
         let lives: Vec<&Life> = self.clients.iter().flat_map(|client| &client.lives).collect();
         judge(&lives, &self.ledger, &self.reigns)?;
+        self.operator.judge(self.ledger.voter_sets())?;
         kafka::judge(&self.tally)
     }
 }

@@ -3,14 +3,14 @@
 //! Invariants: every write carries data that no other write has; what was sent and heard is kept in order, for the judge; the client
 //! never asks a question whose answer the judge could not check.
 use super::connection::NO_SESSION;
-use super::{Body, Change, Deed, Said, Sent};
+use super::{Body, Change, Deed, Said, Sent, Waits};
 use crate::nodes::dice::Dice;
 use crate::nodes::network::{Network, Parcel};
 use bytes::Bytes;
 use ensemble::{ConnectError, WatchEvent};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
-use tree::SessionId;
+use tree::{EventKind, SessionId};
 
 /// Where clients work. It is made before they begin.
 pub(in crate::nodes) const TOP: &str = "/sim";
@@ -31,6 +31,23 @@ pub(in crate::nodes) struct Asked {
     /// The largest zxid that this client itself had been told of when it was sent.
     pub(super) known: i64,
     pub(super) answer: Option<(i64, Body)>,
+}
+
+impl Asked {
+    /// The watch that its answer set.
+    pub(super) fn sets(&self) -> Option<(String, Waits)> {
+        let (_, body) = self.answer.as_ref()?;
+        match (&self.deed, body) {
+            (Deed::Get { path, watch: true }, Body::Node(Some(_))) => Some((path.clone(), Waits::Data)),
+            (Deed::Exists { path, watch: true }, Body::Node(found)) => {
+                Some((path.clone(), if found.is_some() { Waits::Data } else { Waits::Exist }))
+            }
+            (Deed::Children { path, watch: true }, Body::Children(Some(_))) => {
+                Some((path.clone(), Waits::Child))
+            }
+            _ => None,
+        }
+    }
 }
 
 /// What a client saw, in order.
@@ -89,6 +106,8 @@ pub(in crate::nodes) struct Client {
     last_sent_ms: u64,
     last_zxid: i64,
     unique: u64,
+    /// Watches that were set and have not fired as far as it knows.
+    watches: BTreeSet<(String, Waits)>,
     pub(in crate::nodes) lives: Vec<Life>,
     /// Whether new requests are made; pings go on.
     pub(in crate::nodes) works: bool,
@@ -115,6 +134,7 @@ impl Client {
             last_sent_ms: 0,
             last_zxid: 0,
             unique: 0,
+            watches: BTreeSet::new(),
             lives: Vec::new(),
             works: true,
             done: 0,
@@ -311,8 +331,12 @@ impl Client {
                 Ok(None)
             }
             Said::Event(event) => {
-                if let (Some(zxid), Some(life)) = (event.zxid, self.lives.last_mut()) {
+                // What a watch missed comes without a zxid.
+                if let Some(zxid) = event.zxid {
                     self.last_zxid = self.last_zxid.max(zxid.0);
+                }
+                self.forget_watches(&event);
+                if let Some(life) = self.lives.last_mut() {
                     life.seen.push(Seen::Event(event));
                 }
                 Ok(None)
@@ -325,7 +349,9 @@ impl Client {
         self.state = State::Open;
         self.last_sent_ms = now_ms;
         self.timeout_ms = timeout_ms;
-        if self.life().is_none_or(|life| life.id != id) {
+        let is_new = self.life().is_none_or(|life| life.id != id);
+        if is_new {
+            self.watches.clear();
             self.lives.push(Life {
                 client: self.id,
                 id,
@@ -338,6 +364,22 @@ impl Client {
         }
         if let Some(life) = self.lives.last_mut() {
             life.seen.push(Seen::Attached { node: self.node, at_ms: now_ms });
+        }
+        if !self.watches.is_empty() {
+            let (relative, watches) = (self.last_zxid, self.watches.iter().cloned().collect());
+            self.ask(Deed::SetWatches { relative, watches }, now_ms, 0);
+        }
+    }
+
+    /// Takes out the watches that an event is the end of.
+    fn forget_watches(&mut self, event: &WatchEvent) {
+        let ended: &[Waits] = match event.kind {
+            EventKind::Created | EventKind::DataChanged => &[Waits::Data, Waits::Exist],
+            EventKind::ChildrenChanged => &[Waits::Child],
+            EventKind::Deleted => &[Waits::Data, Waits::Exist, Waits::Child],
+        };
+        for waits in ended {
+            self.watches.remove(&(event.path.to_string(), *waits));
         }
     }
 
@@ -361,6 +403,7 @@ impl Client {
         let closed = asked.deed == Deed::Close && body == Body::Done;
         self.done += u64::from(written);
         asked.answer = Some((zxid, body));
+        self.watches.extend(asked.sets());
         life.seen.push(Seen::Answered { index, sent_ms, at_ms: now_ms });
         life.told_expired |= closed;
         Ok(written.then_some(zxid))

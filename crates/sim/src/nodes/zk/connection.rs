@@ -2,7 +2,7 @@
 //!
 //! Invariants: a write is answered by its completion, under the tree's lock; a read waits for the writes before it and sees the tree
 //! right after the last of them; events and answers go out in the order of the tree.
-use super::{Body, Change, Deed, Said, Sent};
+use super::{Body, Change, Deed, Said, Sent, Waits};
 use crate::nodes::network::{Network, Parcel};
 use bytes::Bytes;
 use ensemble::{
@@ -221,9 +221,28 @@ impl Connection {
                 }
                 Body::Children(found)
             }
+            Deed::SetWatches { relative, watches } => {
+                for (path, waits) in watches {
+                    self.set_watch(path, *waits, Zxid(*relative), view, watcher);
+                }
+                Body::Done
+            }
             _ => Body::Done,
         };
         self.say(Said::Answer { xid, zxid: view.last_zxid().0, body });
+    }
+
+    /// Sets a watch again, or tells what it would have told meanwhile, as the door of ZooKeeper does.
+    fn set_watch(&self, path: &str, waits: Waits, relative: Zxid, view: &ReadView<'_>, watcher: WatcherId) {
+        let (waits_for, kind) = match waits {
+            Waits::Data => (tree::WatchKind::Data, WatchKind::Data),
+            Waits::Exist => (tree::WatchKind::Exist, WatchKind::Data),
+            Waits::Child => (tree::WatchKind::Child, WatchKind::Children),
+        };
+        match view.tree().catch_up(waits_for, path, relative) {
+            Some(kind) => self.say(Said::Event(WatchEvent { kind, path: Arc::from(path), zxid: None })),
+            None => view.watch(watcher, path, kind),
+        }
     }
 
     /// Closes the socket from the node's side.

@@ -92,7 +92,8 @@ impl Sessionwise<'_> {
                     ));
                 }
             }
-            (Deed::Ping | Deed::Close, _) | (_, Body::Failed { error: TreeError::SessionExpired, .. }) => {}
+            (Deed::Ping | Deed::Close | Deed::SetWatches { .. }, _)
+            | (_, Body::Failed { error: TreeError::SessionExpired, .. }) => {}
             (_, body) => return Err(format!("was answered by {body:?}")),
         }
         Ok(())

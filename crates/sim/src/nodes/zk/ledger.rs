@@ -2,11 +2,21 @@
 //!
 //! Invariant: what any node ever showed as committed stays as it is: every node that shows the same offset later must show the same bytes.
 use bytes::Bytes;
+use kafka_wire::messages::control_records::VotersRecord;
+use kafka_wire::{Decoder, Message};
 use log::{Batch, BatchHeader, RecordView, Scratch};
 use std::collections::{BTreeMap, BTreeSet};
+use uuid::Uuid;
 
 /// The size of a batch's header.
 const HEADER_SIZE: usize = 61;
+
+/// The type of the control record that lists the voters.
+const VOTERS: i16 = 6;
+/// Below here is the state of each partition.
+const TOPICS: &str = "/brokers/topics/";
+/// The topic that consensus replicates.
+const ZNODES: &str = "/brokers/topics/__znodes/";
 
 /// A znode at some zxid.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +55,10 @@ pub(in crate::nodes) struct Ledger {
     pub(super) sessions: BTreeMap<i64, Span>,
     /// Living ephemerals by owner.
     ephemerals: BTreeMap<i64, BTreeSet<String>>,
+    /// The voters of the quorum with the ids of their disks, as each committed record had them, oldest first.
+    voter_sets: Vec<BTreeMap<i32, Uuid>>,
+    /// The end of the last of these records.
+    voters_end: i64,
 }
 
 impl Ledger {
@@ -58,6 +72,32 @@ impl Ledger {
                 .map(|(path, data)| (*zxid, path.as_str(), data.as_deref().unwrap_or(b"-")))
         });
         changes.filter(|(_, path, _)| path.starts_with("/brokers") || path.starts_with("/controller"))
+    }
+
+    /// The voters of the quorum with the ids of their disks, which are nil as long as they aren't known.
+    pub(in crate::nodes) fn voters(&self) -> BTreeMap<i32, Uuid> {
+        self.voter_sets.last().cloned().unwrap_or_default()
+    }
+
+    /// Where the log must reach at least to hold all of these records.
+    pub(in crate::nodes) fn voters_end(&self) -> i64 {
+        self.voters_end
+    }
+
+    /// The same as of each committed record, oldest first.
+    pub(in crate::nodes) fn voter_sets(&self) -> &[BTreeMap<i32, Uuid>] {
+        &self.voter_sets
+    }
+
+    /// The partitions that brokers replicate: the path of each one's state, and who is in sync.
+    pub(in crate::nodes) fn in_sync(&self) -> impl Iterator<Item = (&str, Vec<i32>)> {
+        let below = self.paths.range(TOPICS.to_owned()..).take_while(|(path, _)| path.starts_with(TOPICS));
+        let states = below.filter(|(path, _)| path.ends_with("/state") && !path.starts_with(ZNODES));
+        states.filter_map(|(path, history)| {
+            let state = text(&history.last()?.1.as_ref()?.data);
+            let isr = state.split_once("\"isr\":[")?.1.split_once(']')?.0;
+            Some((path.as_str(), isr.split(',').filter_map(|id| id.trim().parse().ok()).collect()))
+        })
     }
 
     /// The end of what is known to be committed.
@@ -144,10 +184,10 @@ impl Ledger {
             }
             self.end = batch.header().next_offset();
             self.batches.insert(base, bytes);
-            if !batch.header().is_control() {
-                self.add(&batch, now_ms)?;
-            }
-            return Ok(());
+            return match batch.header().is_control() {
+                true => self.control(&batch),
+                false => self.add(&batch, now_ms),
+            };
         }
         match self.batches.get(&base) {
             Some(known) if *known == bytes => Ok(()),
@@ -156,6 +196,36 @@ impl Ledger {
             }
             None => Err(format!("node {node} shows a batch at offset {base}, where another one covers that")),
         }
+    }
+
+    fn control(&mut self, batch: &Batch) -> Result<(), String> {
+        let at = batch.header().base_offset;
+        let mut scratch = Scratch::new();
+        for record in batch.records(&mut scratch).map_err(|error| format!("at {at}: {error}"))? {
+            let record = record.map_err(|error| format!("at {at}: {error}"))?;
+            let is_voters = record.key.and_then(|key| key.get(2..4)) == Some(&VOTERS.to_be_bytes()[..]);
+            let Some(value) = record.value.filter(|_| is_voters) else { continue };
+            let decoded = VotersRecord::decode(&mut Decoder::new(Bytes::copy_from_slice(value)), 0);
+            let voters = decoded.map_err(|error| format!("the voters at {at}: {error}"))?.voters;
+            let voters = voters.iter().map(|voter| (voter.voter_id, voter.voter_directory_id)).collect();
+            self.voters_change(at, voters)?;
+        }
+        Ok(())
+    }
+
+    /// Two majorities must share a voter, so that a set and its successor may differ by one.
+    fn voters_change(&mut self, at: i64, voters: BTreeMap<i32, Uuid>) -> Result<(), String> {
+        if let Some(before) = self.voter_sets.last() {
+            let gone = before.keys().filter(|id| !voters.contains_key(id)).count();
+            let differs = |(id, directory): &(&i32, &Uuid)| before.get(id) != Some(directory);
+            let changed = voters.iter().filter(differs).count();
+            if gone + changed > 1 {
+                return Err(format!("the voters {before:?} become {voters:?} at once, at {at}"));
+            }
+        }
+        self.voter_sets.push(voters);
+        self.voters_end = at + 1;
+        Ok(())
     }
 
     fn add(&mut self, batch: &Batch, now_ms: u64) -> Result<(), String> {
@@ -237,7 +307,7 @@ impl Ledger {
     }
 
     /// A znode as of a zxid.
-    pub(super) fn at(&self, path: &str, zxid: i64) -> Option<&Node> {
+    pub(in crate::nodes) fn at(&self, path: &str, zxid: i64) -> Option<&Node> {
         let history = self.paths.get(path)?;
         let next = history.partition_point(|(at, _)| *at <= zxid);
         history.get(next.checked_sub(1)?)?.1.as_ref()

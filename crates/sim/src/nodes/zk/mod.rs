@@ -43,9 +43,26 @@ pub(super) enum Deed {
         watch: bool,
     },
     Sync,
+    /// The first request on another connection: the watches that have not fired as far as the client knows, which has seen everything
+    /// up to a zxid.
+    SetWatches {
+        relative: i64,
+        watches: Vec<(String, Waits)>,
+    },
     Ping,
     /// The end of the session.
     Close,
+}
+
+/// What a watch of a client waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Waits {
+    /// A znode changes or goes.
+    Data,
+    /// A znode comes.
+    Exist,
+    /// A znode's children come or go, or it goes.
+    Child,
 }
 
 /// One write.

@@ -1,0 +1,242 @@
+//! Disks that lose what they had flushed, and what an operator does about it.
+//!
+//! Invariants: one node at a time lacks what it had flushed, from the moment of its loss until it has everything again: more than that no
+//! replication covers. While brokers may still count its replicas as in sync, nothing else happens to the nodes, as an operator sees to
+//! it who replaces a disk: what it had may be in sync by name only. A node whose disk stays damaged gets another one in the end.
+use super::super::damage::{self, ZNODES};
+use super::super::kafka::TOPIC;
+use super::super::process::Process;
+use super::{COMPARE_MS, Machine, Simulation};
+use std::collections::BTreeSet;
+
+/// How many nodes there must be, so that a majority can do without one.
+const NODES_MIN: usize = 3;
+/// How many replicas must have a partition's records without the node.
+const IN_SYNC_MIN: usize = 2;
+
+/// What is to be done to a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Harm {
+    Rot,
+    Empty,
+}
+
+/// The node that lacks what it had flushed, until it has everything again.
+pub(super) struct Frail {
+    node: usize,
+    /// The states of partitions that have counted it as in sync ever since.
+    exposed: BTreeSet<String>,
+}
+
+impl Frail {
+    /// Whether a node's disk holds damage.
+    pub(super) fn is_rotten_at(&self, node: usize, machine: &Machine) -> bool {
+        self.node == node && damage::is_rotten(&machine.medium.lock(), TOPIC)
+    }
+}
+
+impl Simulation {
+    /// Whether a replica that lacks something may count as in sync.
+    pub(super) fn is_exposed(&self) -> bool {
+        self.frail.as_ref().is_some_and(|frail| !frail.exposed.is_empty())
+    }
+
+    /// Harms the disk that is to be harmed, if the others can do without it, and looks after the one that was.
+    pub(super) fn look_after_disks(&mut self) {
+        if self.frail.is_none()
+            && self.trouble
+            && self.operator.is_idle()
+            && let Some((harm, node)) = self.harm.filter(|(_, node)| self.can_do_without(*node))
+        {
+            self.harm = None;
+            self.network.note(format_args!("the disk of node {node}: {harm:?}"));
+            match harm {
+                Harm::Empty => self.empty(node),
+                Harm::Rot => self.rot(node),
+            }
+        }
+        let Some(frail) = &mut self.frail else { return };
+        let node = frail.node;
+        if !frail.exposed.is_empty() {
+            let counts = |isr: &[i32]| isr.contains(&(node as i32));
+            let exposed = self.ledger.in_sync().filter(|(_, isr)| counts(isr)).map(|(path, _)| path);
+            let exposed: BTreeSet<&str> = exposed.collect();
+            frail.exposed.retain(|path| exposed.contains(path.as_str()));
+        }
+        if self.now_ms.is_multiple_of(COMPARE_MS) {
+            self.look_after_frail(node);
+        }
+    }
+
+    fn look_after_frail(&mut self, node: usize) {
+        let is_rotten = damage::is_rotten(&self.machines[node].medium.lock(), TOPIC);
+        if is_rotten && !self.trouble && self.can_do_without(node) {
+            self.empty(node);
+        } else if !is_rotten && self.is_whole(node) {
+            self.network.note(format_args!("node {node} is whole again"));
+            self.frail = None;
+        }
+    }
+
+    /// A process has ended by itself; if its disk is the reason, it may get another one.
+    pub(super) fn gave_up(&mut self, node: usize) {
+        let machine = &self.machines[node];
+        let is_rotten = self.frail.as_ref().is_some_and(|frail| frail.is_rotten_at(node, machine));
+        if is_rotten && self.dice.chance(300) && self.can_do_without(node) {
+            self.empty(node);
+        }
+    }
+
+    /// Whether what a node has can be had from the others, and they can tell its next disk from this one.
+    fn can_do_without(&self, node: usize) -> bool {
+        let known = match self.ledger.voters().get(&(node as i32)) {
+            // Whoever was made a voter by an operator would have to be replaced by one, too.
+            Some(directory) => self.machines[node].directory == Some(*directory) && self.is_to_vote(node),
+            None => true,
+        };
+        // Who has not heard which disk a voter has would take another one for it.
+        let has_heard = |(other, machine): (usize, &Machine)| {
+            let topic = machine.process.as_ref().and_then(Process::topic);
+            other == node || topic.is_some_and(|topic| topic.high_watermark() >= self.ledger.voters_end())
+        };
+        let known = known && self.machines.iter().enumerate().all(has_heard);
+        let brokers_can = || {
+            let mut isrs = self.ledger.in_sync();
+            self.is_calm(node)
+                && isrs.all(|(_, isr)| {
+                    let others = isr.iter().filter(|id| **id != node as i32).count();
+                    others >= IN_SYNC_MIN || !isr.contains(&(node as i32))
+                })
+        };
+        let voters = self.ledger.voters().len();
+        self.machines.len() >= NODES_MIN
+            && voters >= NODES_MIN
+            && known
+            && (self.plan.agents.is_none() || brokers_can())
+    }
+
+    /// Whether all other nodes are well.
+    fn is_calm(&self, node: usize) -> bool {
+        let is_well = |(other, machine): (usize, &Machine)| {
+            let registered = self.ledger.at(&format!("/brokers/ids/{other}"), i64::MAX).is_some();
+            machine.process.as_ref().is_some_and(Process::serves)
+                && registered
+                && machine.paused_until_ms.is_none()
+                && !machine.medium.lock().trouble().is_any()
+        };
+        let mut others = self.machines.iter().enumerate().filter(|(other, _)| *other != node);
+        self.cuts.is_empty() && others.all(is_well)
+    }
+
+    /// Whether a node has everything that was ever committed, as a voter if it is to be one.
+    fn is_whole(&self, node: usize) -> bool {
+        let machine = &self.machines[node];
+        let (Some(process), Some(frail)) = (&machine.process, &self.frail) else { return false };
+        let votes = self.ledger.voters().get(&(node as i32)).copied();
+        let is_level = process.topic().is_some_and(|topic| topic.high_watermark() == self.ledger.end());
+        frail.exposed.is_empty()
+            && is_level
+            && (votes == machine.directory || (votes.is_none() && !self.is_to_vote(node)))
+            && !machine.rots_at_end
+            && !damage::is_noted(&machine.medium.lock())
+    }
+
+    /// Whether a node is configured as a voter.
+    fn is_to_vote(&self, node: usize) -> bool {
+        node < self.machines.len() - (self.machines.len() + 1) % 2
+    }
+
+    /// From now on a node lacks something; its replicas, too, if `with_partitions`.
+    fn becomes_frail(&mut self, node: usize, with_partitions: bool) {
+        let counts = |isr: &[i32]| isr.contains(&(node as i32));
+        let exposed = self.ledger.in_sync().filter(|(_, isr)| with_partitions && counts(isr));
+        let exposed = exposed.map(|(path, _)| path.to_owned()).collect();
+        self.frail = Some(Frail { node, exposed });
+    }
+
+    /// kill -9, and another disk.
+    fn empty(&mut self, node: usize) {
+        self.network.note(format_args!("node {node} gets an empty disk"));
+        self.end(node, false);
+        self.machines[node].medium.lock().replace();
+        self.machines[node].directory = None;
+        self.machines[node].disk_failed = false;
+        self.becomes_frail(node, true);
+    }
+
+    /// Bits are lost.
+    fn rot(&mut self, node: usize) {
+        match self.dice.below(if self.plan.agents.is_some() { 6 } else { 4 }) {
+            0 => {
+                self.becomes_frail(node, false);
+                self.machines[node].disk_failed = true;
+                let did = damage::rot_old_znodes(&mut self.machines[node].medium.lock(), &mut self.dice);
+                self.network.note(format_args!("node {node} rots while it runs: {did:?}"));
+            }
+            1 => {
+                let power = self.dice.chance(500);
+                self.end(node, power);
+                self.becomes_frail(node, power);
+                self.rot_znodes(node, false);
+            }
+            2 => {
+                let Some(process) = &self.machines[node].process else { return };
+                process.stop();
+                self.machines[node].rots_at_end = true;
+                self.becomes_frail(node, false);
+            }
+            3 => {
+                self.end(node, false);
+                self.becomes_frail(node, false);
+                let did = damage::rot_snapshot(&mut self.machines[node].medium.lock(), &mut self.dice);
+                self.network.note(format_args!("node {node} rots: {did:?}"));
+            }
+            _ => {
+                self.end(node, false);
+                self.becomes_frail(node, true);
+                self.rot_partition(node);
+            }
+        }
+    }
+
+    /// The znode log of a node that is down loses bits: of what the node has noted as flushed, or of anything if all others have
+    /// all of it. What was flushed since looks like a torn write if it is damaged, and takes all behind it along; so does older damage if
+    /// a snapshot is newer than the note.
+    /// If it was stopped properly, only what the next start reads is damaged: the rest would stay unseen until a snapshot is newer.
+    pub(super) fn rot_znodes(&mut self, node: usize, was_stopped: bool) {
+        let others = self.machines.iter().enumerate().filter(|(other, _)| *other != node);
+        let flushed = others.map(|(_, other)| damage::flushed_end(&other.medium.lock(), ZNODES));
+        let flushed = flushed.min().unwrap_or(0);
+        let machine = &mut self.machines[node];
+        let mut medium = machine.medium.lock();
+        let noted = damage::noted(&medium);
+        let has_all = flushed >= damage::flushed_end(&medium, ZNODES).max(self.ledger.end());
+        let below = match has_all {
+            true => flushed,
+            false if noted > damage::snapshot_end(&medium) => noted,
+            false => 0,
+        };
+        let from = if was_stopped { damage::snapshot_end(&medium) + 1 } else { 0 };
+        let did = damage::rot_znodes(&mut medium, &mut self.dice, from..=below);
+        self.network.note(format_args!("node {node} rots: {did:?}"));
+    }
+
+    /// A partition loses bits that the other replicas have flushed, too.
+    fn rot_partition(&mut self, node: usize) {
+        let folders = damage::folders(&self.machines[node].medium.lock(), TOPIC);
+        if folders.is_empty() {
+            return;
+        }
+        let folder = self.dice.pick(&folders).clone();
+        let others = self.machines.iter().enumerate().filter(|(other, _)| *other != node);
+        let ends = others.filter_map(|(_, other)| {
+            let medium = other.medium.lock();
+            let has = damage::folders(&medium, TOPIC).contains(&folder);
+            has.then(|| damage::flushed_end(&medium, &folder))
+        });
+        let below = ends.min().unwrap_or(0);
+        let mut medium = self.machines[node].medium.lock();
+        let did = damage::rot_partition(&mut medium, &mut self.dice, &folder, below);
+        self.network.note(format_args!("node {node} rots: {did:?}"));
+    }
+}
