@@ -28,7 +28,7 @@ const INK: RGBColor = RGBColor(40, 40, 40);
 const GRID: RGBColor = RGBColor(225, 225, 225);
 const WIDTH: i32 = 960;
 /// For the labels, and for the numbers behind the bars.
-const LEFT: i32 = 380;
+const LEFT: i32 = 420;
 const RIGHT: i32 = 90;
 const TOP: i32 = 64;
 const BOTTOM: i32 = 14;
@@ -60,7 +60,8 @@ enum Form {
 /// Draws all plots.
 pub(crate) fn draw(store: &Store, root: &Path) -> Result<()> {
     std::fs::create_dir_all(root.join("bench").join("plots")).context("making bench/plots")?;
-    let title = "How many times better than the peer; the mark is the goal";
+    let title =
+        "How many times better than the peer, by the weakest workload of each goal; the mark is the goal";
     bars(&root.join(HEADLINE), title, &headline(store), Form::Advantages)?;
     let [cpu, latency, memory, recovery] = OTHERS;
     let is_open = |record: &Record| {
