@@ -136,10 +136,10 @@ fn read_log(core: &Core, from: i64, to: i64, scratch: &mut Scratch) -> Result<Ve
         if batch.header().base_offset >= to {
             break;
         }
-        // What was stopped properly is not checked at the start. The next start is another one, cuts the log here and fetches it again.
-        if !batch.crc_is_valid() {
+        // A disk can lose bits while the node runs, too. The next start cuts the log here and fetches it again.
+        if !batch.crc_is_valid() || batch.header().base_offset != end {
             return Err(format!(
-                "__znodes is damaged at offset {end}: the checksum of the batch there is wrong"
+                "__znodes is damaged at offset {end}: the batch there has a wrong checksum or another offset"
             ));
         }
         end = batch.header().next_offset();

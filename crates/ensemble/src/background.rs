@@ -237,6 +237,10 @@ fn stream_snapshot(
             return Err(std::io::Error::other("the node stops, or takes over another node's snapshot"));
         }
     }
+    // A log that ends below a whole snapshot is taken for a damaged one at the next start.
+    if core.znode_log.flushed() < end {
+        core.znode_log.flush().map_err(std::io::Error::other)?;
+    }
     let file = writer.finish()?;
     tracing::info!(end, records, bytes = file.size, "wrote a snapshot of __znodes");
     core.znode_log.add_snapshot(file, core.config.snapshots_kept)?;

@@ -20,14 +20,10 @@ use peers::Peers;
 use quorum::{Config, Endpoint, Event, Millis, Quorum, ReplicaId, Start, Voter, VoterSet};
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tree::{Image, Tree, TreeBuilder};
-
-/// The node's place in the log folder where it notes that it was stopped properly.
-const CLEAN_SHUTDOWN: &str = ".zoolog_cleanshutdown";
 
 /// How long a stopping leader waits for the others to take note.
 const HAND_OVER_PATIENCE: Duration = Duration::from_millis(100);
@@ -74,9 +70,8 @@ impl RunningEnsemble {
         peers: Option<Peers>,
     ) -> Result<RunningEnsemble, StartError> {
         let failed = |source: io::Error| StartError::Log { dir: config.dir.display().to_string(), source };
-        let clean = take_mark(&world, &config.dir).map_err(failed)?;
         let mut builder = TreeBuilder::new();
-        let znode_log = ZnodeLog::open(world.clone(), &config.dir, config.segment_bytes, clean, |record| {
+        let znode_log = ZnodeLog::open(world.clone(), &config.dir, config.segment_bytes, |record| {
             let image = match record {
                 SnapshotRecord::Node(node) => Image::Node(node),
                 SnapshotRecord::Session(session) => Image::Session(session),
@@ -155,7 +150,7 @@ impl RunningEnsemble {
         let _told = tokio::time::timeout(HAND_OVER_PATIENCE, told).await;
     }
 
-    /// Stops the node: nothing is taken any more, what is queued is flushed, the files are completed and marked as clean.
+    /// Stops the node: nothing is taken any more, what is queued is flushed, the files are completed.
     pub async fn stop(&self) -> Result<(), String> {
         let core = &self.ensemble.core;
         self.hand_over().await;
@@ -178,7 +173,6 @@ impl RunningEnsemble {
             core.znode_log.close().map_err(|error| error.to_string())?;
             // Everything is flushed now: whatever is lost later is damage.
             core.znode_log.note_flushed().map_err(|error| error.to_string())?;
-            leave_mark(&core.world, &core.config.dir).map_err(|error| error.to_string())?;
         }
         Ok(())
     }
@@ -257,19 +251,4 @@ fn quorum_config(core: &Core) -> Config {
         jitter: core.incarnation as u64,
         ..defaults
     }
-}
-
-/// Whether the last run stopped properly; the mark is used up, so that a crash of this run is seen by the next.
-fn take_mark(world: &World, dir: &Path) -> io::Result<bool> {
-    let mark = dir.join(CLEAN_SHUTDOWN);
-    if !world.disk.exists(&mark) {
-        return Ok(false);
-    }
-    world.disk.remove_file(&mark)?;
-    world.disk.sync_dir(dir)?;
-    Ok(true)
-}
-
-fn leave_mark(world: &World, dir: &Path) -> io::Result<()> {
-    world.disk.write_file_atomic(&dir.join(CLEAN_SHUTDOWN), b"")
 }

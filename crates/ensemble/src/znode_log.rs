@@ -54,7 +54,6 @@ impl ZnodeLog {
         world: World,
         dir: &Path,
         segment_bytes: u32,
-        clean_shutdown: bool,
         mut visit: impl FnMut(SnapshotRecord) -> io::Result<()>,
     ) -> io::Result<ZnodeLog> {
         let dir = dir.join(FOLDER);
@@ -76,14 +75,16 @@ impl ZnodeLog {
             dir: dir.clone(),
             partition: TopicPartition::new(crate::ZNODES_TOPIC, 0),
             config: log_config(segment_bytes),
-            clean_shutdown,
+            // Even after a clean stop everything behind the newest snapshot is checked, because a disk can lose bits at rest.
+            clean_shutdown: false,
             recovery_point: end.offset,
             log_start_offset: 0,
             high_watermark: 0,
             tail: TailBudget::new(TAIL_CACHE_BYTES, TAIL_CACHE_BYTES),
         })
         .map_err(io::Error::other)?;
-        if log.log_end_offset() < end.offset {
+        let recovered = log.log_end_offset();
+        if recovered < end.offset {
             log.truncate_fully_and_start_at(end.offset).map_err(io::Error::other)?;
         }
         if log.log_start_offset() > end.offset {
@@ -98,26 +99,19 @@ impl ZnodeLog {
         let appended = AtomicU64::new(log.size());
         let snapshots = RwLock::new(snapshots);
         let znode_log = ZnodeLog { world, dir, log, snapshots, noting: Mutex::new(()), appended };
-        znode_log.look_for_damage()?;
+        znode_log.look_for_damage(recovered, end.offset)?;
         Ok(znode_log)
     }
 
     /// Recovery cuts the log at the first batch that it can't read. If that lies below what is known to have been flushed, it was no
     /// torn write: acknowledged entries are gone, and the quorum must know.
-    fn look_for_damage(&self) -> io::Result<()> {
-        let mark = self.dir.join(FLUSHED_MARK);
-        if !self.world.disk.exists(&mark) {
-            return Ok(());
-        }
-        let content = self.world.disk.read_file(&mark, FLUSHED_MARK_BYTES_MAX)?;
-        let flushed: Option<i64> =
-            std::str::from_utf8(&content).ok().and_then(|text| text.trim().parse().ok());
-        let flushed = flushed.ok_or_else(|| {
-            io::Error::new(io::ErrorKind::InvalidData, format!("{} holds no offset", mark.display()))
-        })?;
-        if self.end() < flushed {
+    /// A log that ends below its newest snapshot lost flushed entries too, and nobody knows what was behind the snapshot. (A crash between
+    /// receiving a snapshot and starting over from it looks the same; then everything is fetched again, which does no harm.)
+    fn look_for_damage(&self, recovered: i64, snapshot_end: i64) -> io::Result<()> {
+        let flushed = self.noted_flushed()?.unwrap_or(0).max(snapshot_end);
+        if recovered < flushed {
             tracing::error!(
-                end = self.end(),
+                end = recovered,
                 flushed,
                 "__znodes lost entries that were flushed; the disk is damaged"
             );
@@ -125,6 +119,18 @@ impl ZnodeLog {
             self.note_flushed()?;
         }
         Ok(())
+    }
+
+    fn noted_flushed(&self) -> io::Result<Option<i64>> {
+        let mark = self.dir.join(FLUSHED_MARK);
+        if !self.world.disk.exists(&mark) {
+            return Ok(None);
+        }
+        let content = self.world.disk.read_file(&mark, FLUSHED_MARK_BYTES_MAX)?;
+        let noted = std::str::from_utf8(&content).ok().and_then(|text| text.trim().parse().ok());
+        let unreadable =
+            || io::Error::new(io::ErrorKind::InvalidData, format!("{} holds no offset", mark.display()));
+        noted.map(Some).ok_or_else(unreadable)
     }
 
     /// Notes durably what is flushed, by which the next start tells damage from a torn write. Called now and then: what was
@@ -374,12 +380,14 @@ fn log_config(segment_bytes: u32) -> LogConfig {
 impl LogView for ZnodeLog {
     fn start(&self) -> LogOffset {
         let offset = self.log.log_start_offset();
-        let epoch = if offset == 0 {
-            0
-        } else {
-            self.log.epoch_at(offset - 1).or(self.log.epoch_at(offset)).unwrap_or(0)
-        };
-        LogOffset::new(offset, epoch)
+        if offset == 0 {
+            return LogOffset::new(0, 0);
+        }
+        // A log that began at a snapshot doesn't hold the entry before its first one, but the snapshot tells that entry's epoch.
+        let at_snapshot =
+            || self.snapshots.read().iter().find(|file| file.end.offset == offset).map(|file| file.end.epoch);
+        let epoch = self.log.epoch_at(offset - 1).or_else(at_snapshot).or(self.log.epoch_at(offset));
+        LogOffset::new(offset, epoch.unwrap_or(0))
     }
 
     fn end(&self) -> LogOffset {

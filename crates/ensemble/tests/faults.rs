@@ -185,12 +185,32 @@ async fn damage_after_a_clean_stop_is_not_served() {
     let name = content.windows(4).position(|bytes| bytes == b"/n20").unwrap();
     content[name + 1] = b'm';
     std::fs::write(&segment, content).unwrap();
+    let refused = RunningEnsemble::start(World::system(), config, None).err().expect("it is the only voter");
+    assert!(refused.to_string().contains("lost"), "{refused}");
+}
+
+/// What is behind a snapshot is lost with what is before it, if the log is cut before: the node must know, however old its note is.
+#[tokio::test(flavor = "multi_thread")]
+async fn damage_below_the_newest_snapshot_is_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config(dir.path());
+    config.snapshot_every = 40;
     let node = RunningEnsemble::start(World::system(), config.clone(), None).unwrap();
-    let mut failure = node.ensemble().failure();
-    let reason = failure.wait_for(Option::is_some).await.unwrap().clone().unwrap_or_default();
-    assert!(reason.contains("damaged"), "{reason}");
-    assert!(node.ensemble().read(|view| view.tree().get("/m20").is_none()));
+    node.ensemble().serving().await.unwrap();
+    let client = EmbeddedClient::connect(node.ensemble(), 10_000).await.unwrap();
+    for i in 0..100 {
+        client.multi(vec![create(&format!("/n{i}"))]).await.unwrap();
+    }
     node.abandon().await;
+    let folder = dir.path().join("__znodes-0");
+    let names = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name());
+    let snapshots = names.filter(|name| name.to_string_lossy().ends_with(".checkpoint")).count();
+    assert!(snapshots > 0, "a snapshot covers the damage");
+    let segment = folder.join("00000000000000000000.log");
+    let mut content = std::fs::read(&segment).unwrap();
+    let name = content.windows(3).position(|bytes| bytes == b"/n5").unwrap();
+    content[name + 1] = b'm';
+    std::fs::write(&segment, content).unwrap();
     let refused = RunningEnsemble::start(World::system(), config, None).err().expect("it is the only voter");
     assert!(refused.to_string().contains("lost"), "{refused}");
 }

@@ -430,6 +430,8 @@ impl Simulation {
         if let Some(process) = &mut machine.process {
             process.wake(self.now_ms);
         }
+        // One that led when it was paused may answer once more before it hears that it does not lead any longer.
+        self.reigns.push((self.now_ms, None));
         for parcel in std::mem::take(&mut machine.waiting) {
             self.deliver(parcel)?;
         }

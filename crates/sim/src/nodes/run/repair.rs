@@ -200,8 +200,7 @@ impl Simulation {
     }
 
     /// The znode log of a node that is down loses bits: of what the node has noted as flushed, or of anything if all others have
-    /// all of it. What was flushed since looks like a torn write if it is damaged, and takes all behind it along; so does older damage if
-    /// a snapshot is newer than the note.
+    /// all of it. What was flushed since looks like a torn write if it is damaged, and takes all behind it along.
     /// If it was stopped properly, only what the next start reads is damaged: the rest would stay unseen until a snapshot is newer.
     pub(super) fn rot_znodes(&mut self, node: usize, was_stopped: bool) {
         let others = self.machines.iter().enumerate().filter(|(other, _)| *other != node);
@@ -211,11 +210,7 @@ impl Simulation {
         let mut medium = machine.medium.lock();
         let noted = damage::noted(&medium);
         let has_all = flushed >= damage::flushed_end(&medium, ZNODES).max(self.ledger.end());
-        let below = match has_all {
-            true => flushed,
-            false if noted > damage::snapshot_end(&medium) => noted,
-            false => 0,
-        };
+        let below = if has_all { flushed } else { noted.max(damage::snapshot_end(&medium)) };
         let from = if was_stopped { damage::snapshot_end(&medium) + 1 } else { 0 };
         let did = damage::rot_znodes(&mut medium, &mut self.dice, from..=below);
         self.network.note(format_args!("node {node} rots: {did:?}"));
