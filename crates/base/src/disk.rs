@@ -28,6 +28,14 @@ pub enum OpenMode {
 pub trait File: Send + Sync {
     /// Reads up to `buffer.len()` bytes at `offset`; 0 means the end of the file.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// Appends up to `length` bytes at `offset` to `buffer`, and says how many; 0 means the end of the file.
+    fn append_to(&self, buffer: &mut Vec<u8>, length: usize, offset: u64) -> io::Result<usize> {
+        let start = buffer.len();
+        buffer.resize(start + length, 0);
+        let read = self.read_at(&mut buffer[start..], offset);
+        buffer.truncate(start + read.as_ref().map_or(0, |count| *count));
+        read
+    }
     /// Writes all of `buffer` at `offset`.
     fn write_all_at(&self, buffer: &[u8], offset: u64) -> io::Result<()>;
     /// Writes all slices one after another from `offset` on, in as few system calls as possible.
@@ -143,6 +151,19 @@ struct SystemFile(fs::File);
 impl File for SystemFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         self.0.read_at(buffer, offset)
+    }
+
+    /// Without filling the memory first: catching up reads a lot.
+    fn append_to(&self, buffer: &mut Vec<u8>, length: usize, offset: u64) -> io::Result<usize> {
+        buffer.reserve(length);
+        let offset = libc::off_t::try_from(offset).map_err(|_| io::ErrorKind::InvalidInput)?;
+        let room = buffer.spare_capacity_mut();
+        // SAFETY: the descriptor is open as long as `self` is borrowed, and `reserve` made room for at least `length` bytes.
+        let read = unsafe { libc::pread(self.0.as_raw_fd(), room.as_mut_ptr().cast(), length, offset) };
+        let count = usize::try_from(read).map_err(|_| io::Error::last_os_error())?;
+        // SAFETY: the kernel has written so many bytes behind the old end.
+        unsafe { buffer.set_len(buffer.len() + count) };
+        Ok(count)
     }
 
     fn write_all_at(&self, buffer: &[u8], offset: u64) -> io::Result<()> {

@@ -210,6 +210,14 @@ impl Log {
         self.tail.lock().reset(log_end);
         Ok(())
     }
+
+    /// Closes a log whose files are about to be removed: nothing of it has to last. The log refuses everything afterwards.
+    pub fn discard(&self) {
+        let _writer = self.writer.lock();
+        let _flushing = self.flushing.lock();
+        self.closed.store(true, Ordering::Release);
+        self.tail.lock().reset(self.log_end_offset());
+    }
 }
 
 /// Creates a folder so that a crash doesn't take its name away from under flushed files.

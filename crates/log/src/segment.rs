@@ -462,17 +462,16 @@ impl Segment {
 
     /// Reads up to `length` bytes from `position` on; fewer if the file ends or was cut meanwhile.
     pub(crate) fn read(&self, position: u64, length: usize) -> Result<bytes::Bytes, LogError> {
-        let mut buffer = vec![0; length];
-        let mut filled = 0;
-        while filled < length {
-            match self.file.read_at(&mut buffer[filled..], position + filled as u64) {
+        let mut buffer = Vec::with_capacity(length);
+        while buffer.len() < length {
+            let (left, from) = (length - buffer.len(), position + buffer.len() as u64);
+            match self.file.append_to(&mut buffer, left, from) {
                 Ok(0) => break,
-                Ok(count) => filled += count,
+                Ok(_) => {}
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(self.io("reading", error)),
             }
         }
-        buffer.truncate(filled);
         Ok(buffer.into())
     }
 }

@@ -29,7 +29,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 
 /// Memory for the newest batches of all partitions, which consumers at the tail read.
-const TAIL_BYTES: u64 = 128 << 20;
+const TAIL_BYTES: u64 = 64 << 20;
 /// What one partition may take of it.
 const TAIL_BYTES_PER_PARTITION: u64 = 8 << 20;
 

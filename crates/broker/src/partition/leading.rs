@@ -85,9 +85,14 @@ impl Partition {
         let may_join = |id, follower: &_| self.neighbours.may_join(id, follower);
         let registered = |id| self.neighbours.epoch_of(id);
         let expands = leadership.propose_expansion(id, self.log.high_watermark(), may_join, registered);
+        let lost = leadership.role.isr.contains(&id) && fetch.offset < self.log.high_watermark();
         drop(leadership);
         if expands {
             self.propose();
+        }
+        if lost {
+            // A member that came back with less than it had must not be elected for the sake of what it had.
+            self.check_lag();
         }
         if before.is_none_or(|before| before.log_end != fetch.offset) {
             self.advance();

@@ -115,9 +115,7 @@ impl Partitions {
         let partition = &replica.partition;
         partition.end();
         let log = partition.log();
-        if let Err(error) = log.close() {
-            tracing::warn!(%partition, %error, "a partition that is being deleted cannot be closed");
-        }
+        log.discard();
         match replica.folder.dir.doom_folder(log.dir(), log.partition()) {
             Ok(doomed) => {
                 tracing::info!(%partition, "deleted");
