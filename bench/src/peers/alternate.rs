@@ -31,7 +31,7 @@ const FULL: Lengths = Lengths {
 };
 const QUICK: Lengths = Lengths {
     turn: Duration::from_millis(1_500),
-    peer_first: Duration::from_secs(5),
+    peer_first: Duration::from_secs(10),
     peer_later: Duration::from_secs(1),
     ours: Duration::from_millis(500),
 };
