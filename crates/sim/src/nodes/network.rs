@@ -2,7 +2,8 @@
 //!
 //! Invariants: whatever is sent arrives in a later step of the simulation, so that nodes can be run one after another; one connection
 //! keeps its order, connections overtake each other; bytes that are lost on a connection take everything behind them with them, as
-//! TCP does, until a call's timeout brings a new connection. Frames are encoded and decoded by the wire's own codec.
+//! TCP does, until a call's timeout brings a new connection; what was sent to a process never reaches its successor. Frames are encoded
+//! and decoded by the wire's own codec.
 use super::dice::Dice;
 use super::trace::Trace;
 use super::zk::{Said, Sent};
@@ -138,6 +139,8 @@ struct State {
     next_call: u64,
     /// The last parcel of each direction of each client's connection.
     client_order: BTreeMap<(usize, u64, bool), u64>,
+    /// The run that each client's connection was opened to, by node, client and connection; none if none was there.
+    client_runs: BTreeMap<(usize, usize, u64), Option<u64>>,
     /// The run of each node that is up.
     up: BTreeMap<usize, u64>,
     trace: Trace,
@@ -162,6 +165,7 @@ impl Network {
                 calls: BTreeMap::new(),
                 next_call: 0,
                 client_order: BTreeMap::new(),
+                client_runs: BTreeMap::new(),
                 up: BTreeMap::new(),
                 trace,
             }),
@@ -228,7 +232,10 @@ impl Network {
     pub(super) fn carry(&self, parcel: Parcel) {
         let mut state = self.state.lock();
         let key = match &parcel {
-            Parcel::ToNode { client, connection, .. } | Parcel::KafkaRequest { client, connection, .. } => {
+            Parcel::ToNode { node, client, connection, .. }
+            | Parcel::KafkaRequest { node, client, connection, .. } => {
+                let run = state.up.get(node).copied();
+                state.client_runs.entry((*node, *client, *connection)).or_insert(run);
                 (*client, *connection, true)
             }
             Parcel::ToClient { client, connection, .. }
@@ -238,6 +245,28 @@ impl Network {
         let at_ms = (state.now_ms + state.delay()).max(state.client_order.get(&key).copied().unwrap_or(0));
         state.client_order.insert(key, at_ms);
         state.push(at_ms, parcel);
+    }
+
+    /// Whether a node's process is the one that a parcel was sent to. The process that a client has opened its connection to may be gone:
+    /// its successor must not execute what was late, after what the client asked for meanwhile.
+    pub(super) fn reaches(&self, node: usize, parcel: &Parcel) -> bool {
+        let (client, connection) = match parcel {
+            Parcel::ToNode { client, connection, .. } | Parcel::KafkaRequest { client, connection, .. } => {
+                (*client, *connection)
+            }
+            Parcel::Call { .. }
+            | Parcel::Return { .. }
+            | Parcel::ToClient { .. }
+            | Parcel::KafkaResponse { .. } => return true,
+        };
+        let mut state = self.state.lock();
+        let opened_to = state.client_runs.get(&(node, client, connection)).copied().flatten();
+        let reaches = opened_to == state.up.get(&node).copied();
+        if !reaches {
+            let now = state.now_ms;
+            state.trace.note(now, format_args!("node {node} resets client {client}.{connection}"));
+        }
+        reaches
     }
 
     /// A request reached its node. False if the connection is not what it was, and nothing may be executed.

@@ -55,6 +55,8 @@ pub(in crate::nodes) struct Agent {
     wait_until_ms: u64,
     /// Who leads which partition; empty if that is to be asked.
     leaders: BTreeMap<i32, usize>,
+    /// The newest epoch of each partition's leader that it heard of.
+    epochs: BTreeMap<i32, i32>,
     role: Role,
 }
 
@@ -92,6 +94,7 @@ impl Agent {
             flight: None,
             wait_until_ms: 0,
             leaders: BTreeMap::new(),
+            epochs: BTreeMap::new(),
             role,
         }
     }
@@ -143,7 +146,7 @@ impl Agent {
         }
         let asked = match &mut self.role {
             Role::Producer(producer) => producer.next(&mut self.dice, &self.leaders, now_ms, tally),
-            Role::Consumer(consumer) => consumer.next(&self.leaders),
+            Role::Consumer(consumer) => consumer.next(&self.leaders, &self.epochs),
             Role::Committer(committer) => committer.next(&mut self.dice, now_ms),
         };
         match asked {
@@ -189,7 +192,9 @@ impl Agent {
         Ok(())
     }
 
-    /// Takes the partitions' leaders from the metadata, or creates the topic.
+    /// Takes the partitions' leaders from the metadata, or creates the topic. As Kafka's clients do (`Metadata.updateLatestMetadata`), a
+    /// consumer takes no leader of an older epoch than it heard of: a node that is cut off may still tell of one. Producers do, because a
+    /// deposed leader must not acknowledge anything.
     fn learn(&mut self, metadata: &MetadataResponse, now_ms: u64) -> bool {
         let topic = metadata.topics.first();
         if topic.is_none_or(|topic| topic.error_code == ErrorCode::UNKNOWN_TOPIC_OR_PARTITION) {
@@ -202,10 +207,18 @@ impl Agent {
             return true;
         }
         let partitions = topic.map_or(&[][..], |topic| &topic.partitions);
-        let led = partitions.iter().filter_map(|partition| {
-            Some((partition.partition_index, usize::try_from(partition.leader_id).ok()?))
-        });
-        self.leaders = led.collect();
+        let consumes = matches!(self.role, Role::Consumer(_));
+        self.leaders.clear();
+        for partition in partitions {
+            let (index, epoch) = (partition.partition_index, partition.leader_epoch);
+            let newest = self.epochs.entry(index).or_insert(epoch);
+            *newest = epoch.max(*newest);
+            if let Ok(leader) = usize::try_from(partition.leader_id)
+                && (epoch == *newest || !consumes)
+            {
+                self.leaders.insert(index, leader);
+            }
+        }
         // All partitions must be led, so that nobody waits for one that isn't.
         self.leaders.len() == PARTITIONS as usize
     }

@@ -1,6 +1,7 @@
 //! A consumer that reads every partition from its beginning, at the leader.
 //!
-//! Invariants: its position never goes back, and no leader says that it is out of range; what it was shown stays as it was.
+//! Invariants: its position never goes back, and no leader says that it is out of range; what it was shown stays as it was. It says which
+//! epoch it takes the leader to be of (KIP-320): one that was deposed and has not heard of it yet may lack what its successor has shown.
 use super::agent::Ask;
 use super::{PARTITIONS, TOPIC, Tally};
 use bytes::Bytes;
@@ -48,12 +49,18 @@ impl Consumer {
         self.shown.clear();
     }
 
-    pub(super) fn next(&mut self, leaders: &BTreeMap<i32, usize>) -> Option<(Option<usize>, Ask)> {
+    /// What to ask of whom; `epochs` are those of the leaders.
+    pub(super) fn next(
+        &mut self,
+        leaders: &BTreeMap<i32, usize>,
+        epochs: &BTreeMap<i32, i32>,
+    ) -> Option<(Option<usize>, Ask)> {
         self.turn = (self.turn + 1) % PARTITIONS;
         let leader = leaders.get(&self.turn).copied()?;
         self.asked = leader;
         let partition = FetchPartition {
             partition: self.turn,
+            current_leader_epoch: epochs.get(&self.turn).copied()?,
             fetch_offset: self.position(self.turn),
             partition_max_bytes: MAX_BYTES,
             ..Default::default()

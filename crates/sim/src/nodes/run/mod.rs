@@ -406,7 +406,8 @@ impl Simulation {
         {
             return Ok(());
         }
-        match (&mut machine.process, parcel) {
+        let process = machine.process.as_mut().filter(|_| self.network.reaches(node, &parcel));
+        match (process, parcel) {
             (Some(process), parcel) => process.deliver(parcel),
             (None, Parcel::ToNode { client, connection, .. }) => {
                 let said = Said::Gone;
