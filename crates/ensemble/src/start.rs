@@ -71,7 +71,8 @@ impl RunningEnsemble {
     ) -> Result<RunningEnsemble, StartError> {
         let failed = |source: io::Error| StartError::Log { dir: config.dir.display().to_string(), source };
         let mut builder = TreeBuilder::new();
-        let znode_log = ZnodeLog::open(world.clone(), &config.dir, config.segment_bytes, |record| {
+        let (segment_bytes, history) = (config.segment_bytes, config.snapshot_every);
+        let znode_log = ZnodeLog::open(world.clone(), &config.dir, segment_bytes, history, |record| {
             let image = match record {
                 SnapshotRecord::Node(node) => Image::Node(node),
                 SnapshotRecord::Session(session) => Image::Session(session),

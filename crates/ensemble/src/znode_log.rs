@@ -2,7 +2,7 @@
 //!
 //! Invariants: the log never starts behind the newest snapshot's end, so that head and tail always join; only whole segments
 //! below the oldest kept snapshot are removed; readers below the log's start are served from that snapshot; a node that must start
-//! over takes the oldest kept snapshot, so that the part of the change feed that a replica holds doesn't depend on when it joined.
+//! over takes one with `snapCount` offsets of the log behind it, so that every replica holds that much of the change feed.
 use crate::control;
 use crate::records::SnapshotRecord;
 use crate::snapshot::{self, SnapshotFile, SnapshotWriter, Summary};
@@ -44,6 +44,8 @@ pub(crate) struct ZnodeLog {
     snapshots: RwLock<Vec<Arc<SnapshotFile>>>,
     /// Held while the flushed offset is noted.
     noting: Mutex<()>,
+    /// How many offsets of the log a node that starts over is to have behind its snapshot.
+    history: i64,
     /// Bytes that the log held at the start and that were appended since.
     appended: AtomicU64,
 }
@@ -54,6 +56,7 @@ impl ZnodeLog {
         world: World,
         dir: &Path,
         segment_bytes: u32,
+        history: u64,
         mut visit: impl FnMut(SnapshotRecord) -> io::Result<()>,
     ) -> io::Result<ZnodeLog> {
         let dir = dir.join(FOLDER);
@@ -97,8 +100,9 @@ impl ZnodeLog {
         }
         log.flush().map_err(io::Error::other)?;
         let appended = AtomicU64::new(log.size());
+        let history = i64::try_from(history).unwrap_or(i64::MAX);
         let snapshots = RwLock::new(snapshots);
-        let znode_log = ZnodeLog { world, dir, log, snapshots, noting: Mutex::new(()), appended };
+        let znode_log = ZnodeLog { world, dir, log, snapshots, noting: Mutex::new(()), history, appended };
         znode_log.look_for_damage(recovered, end.offset)?;
         Ok(znode_log)
     }
@@ -404,8 +408,11 @@ impl LogView for ZnodeLog {
         self.newest_snapshot()
     }
 
-    fn oldest_snapshot(&self) -> Option<LogOffset> {
-        self.snapshots.read().first().map(|snapshot| snapshot.end)
+    fn replica_snapshot(&self) -> Option<LogOffset> {
+        let latest = self.end().saturating_sub(self.history);
+        let snapshots = self.snapshots.read();
+        let old_enough = snapshots.iter().rfind(|snapshot| snapshot.end.offset <= latest);
+        old_enough.or(snapshots.first()).map(|snapshot| snapshot.end)
     }
 
     fn snapshot_size(&self, snapshot: LogOffset) -> Option<u64> {

@@ -595,7 +595,7 @@ fn position(log: &dyn LogView, offset: i64, epoch: i32) -> Position {
     let start = log.start();
     let below_start =
         offset < start.offset || epoch < start.epoch || (offset == start.offset && epoch != start.epoch);
-    if let Some(snapshot) = log.oldest_snapshot().filter(|snapshot| snapshot.offset > 0)
+    if let Some(snapshot) = log.replica_snapshot().filter(|snapshot| snapshot.offset > 0)
         && (offset == 0 || below_start)
     {
         return Position::Snapshot(snapshot);

@@ -198,6 +198,14 @@ impl Cluster {
         self.members[index].config.dir.join("__znodes-0").join(".zoolog_damaged").exists()
     }
 
+    /// Where the newest snapshot of a node ends; 0 without one.
+    pub(crate) fn newest_snapshot(&self, index: usize) -> i64 {
+        let folder = std::fs::read_dir(self.members[index].config.dir.join("__znodes-0")).unwrap();
+        let names = folder.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let ends = names.filter(|name| name.ends_with(".checkpoint")).map(|name| name[..20].parse().unwrap());
+        ends.max().unwrap_or(0)
+    }
+
     /// Lets no message through to or from a node.
     pub(crate) fn cut_off(&self, index: usize) {
         self.wires.lock().unwrap().cut.insert(index as u16 + 1);

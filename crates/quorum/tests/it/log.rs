@@ -91,7 +91,7 @@ impl LogView for MemLog {
         self.snapshot
     }
 
-    fn oldest_snapshot(&self) -> Option<LogOffset> {
+    fn replica_snapshot(&self) -> Option<LogOffset> {
         self.older.or(self.snapshot)
     }
 

@@ -111,7 +111,7 @@ impl LogView for View<'_> {
         None
     }
 
-    fn oldest_snapshot(&self) -> Option<LogOffset> {
+    fn replica_snapshot(&self) -> Option<LogOffset> {
         None
     }
 
