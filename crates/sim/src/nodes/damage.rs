@@ -16,6 +16,8 @@ pub(super) const ZNODES: &str = "__znodes-0";
 const FLUSHED_MARK: &str = ".zoolog_flushed";
 /// That a node lost what it had flushed.
 const DAMAGE_MARK: &str = ".zoolog_damaged";
+/// That a broker was stopped properly.
+const CLEAN_MARK: &str = ".kafka_cleanshutdown";
 /// A batch's length, and everything from its version on.
 const CHECKED: [Range<usize>; 2] = [8..12, 16..usize::MAX];
 /// What comes behind a batch's header.
@@ -59,6 +61,11 @@ pub(super) fn noted(medium: &Medium) -> i64 {
 pub(super) fn is_noted(medium: &Medium) -> bool {
     let mark = Path::new(DATA).join(ZNODES).join(DAMAGE_MARK);
     !medium.list(&mark).is_empty()
+}
+
+/// Whether the broker was stopped properly, so that its next start does not look at the records of its partitions.
+pub(super) fn was_stopped(medium: &Medium) -> bool {
+    !medium.list(&Path::new(DATA).join(CLEAN_MARK)).is_empty()
 }
 
 /// Where the log in a folder would end if the power went now.

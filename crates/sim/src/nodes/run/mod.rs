@@ -65,6 +65,8 @@ struct Machine {
     medium: Arc<Mutex<Medium>>,
     process: Option<Process>,
     runs: u64,
+    /// What was known to be committed when the process started.
+    started_at_zxid: i64,
     /// When the next process starts, if there is none.
     starts_at_ms: u64,
     /// Until when the process is stopped.
@@ -134,6 +136,7 @@ impl Simulation {
                 medium: Arc::default(),
                 process: None,
                 runs: 0,
+                started_at_zxid: 0,
                 starts_at_ms: 0,
                 paused_until_ms: None,
                 waiting: Vec::new(),
@@ -535,6 +538,7 @@ impl Simulation {
     fn start(&mut self, node: usize) {
         let machine = &mut self.machines[node];
         machine.runs += 1;
+        machine.started_at_zxid = self.ledger.end();
         machine.disk_failed = machine.medium.lock().trouble().is_planted();
         machine.disk_failed |= self.frail.as_ref().is_some_and(|frail| frail.is_rotten_at(node, machine));
         machine.dies_with_power = false;

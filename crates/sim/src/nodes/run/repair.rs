@@ -115,10 +115,13 @@ impl Simulation {
             && (self.plan.agents.is_none() || brokers_can())
     }
 
-    /// Whether all other nodes are well.
+    /// Whether all other nodes are well. A broker that is still registered by its last run is not: it may be the controller, and if
+    /// another one takes over only once the node is back, nobody has seen that it was gone, and it stays in sync by name.
     fn is_calm(&self, node: usize) -> bool {
         let is_well = |(other, machine): (usize, &Machine)| {
-            let registered = self.ledger.at(&format!("/brokers/ids/{other}"), i64::MAX).is_some();
+            let id = format!("/brokers/ids/{other}");
+            let registered = self.ledger.at(&id, i64::MAX).is_some()
+                && self.ledger.changes(&id, machine.started_at_zxid, i64::MAX).next().is_some();
             machine.process.as_ref().is_some_and(Process::serves)
                 && registered
                 && machine.paused_until_ms.is_none()
@@ -216,8 +219,13 @@ impl Simulation {
         self.network.note(format_args!("node {node} rots: {did:?}"));
     }
 
-    /// A partition loses bits that the other replicas have flushed, too.
+    /// A partition loses bits that the other replicas have flushed, too. Not if the node was stopped properly: it would come back without
+    /// looking, as Kafka's does, count as in sync with the damage, and lose all behind it when it is killed at any later time, maybe
+    /// as the last in-sync replica.
     fn rot_partition(&mut self, node: usize) {
+        if damage::was_stopped(&self.machines[node].medium.lock()) {
+            return;
+        }
         let folders = damage::folders(&self.machines[node].medium.lock(), TOPIC);
         if folders.is_empty() {
             return;

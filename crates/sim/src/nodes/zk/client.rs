@@ -105,6 +105,9 @@ pub(in crate::nodes) struct Client {
     pace_ms: u64,
     last_sent_ms: u64,
     last_zxid: i64,
+    /// The zxid of the last answer. Watches are set again as of it, as ZooKeeper's clients do: of the events of one transaction some may
+    /// have been lost with the connection.
+    answered_zxid: i64,
     unique: u64,
     /// Watches that were set and have not fired as far as it knows.
     watches: BTreeSet<(String, Waits)>,
@@ -133,6 +136,7 @@ impl Client {
             pace_ms,
             last_sent_ms: 0,
             last_zxid: 0,
+            answered_zxid: 0,
             unique: 0,
             watches: BTreeSet::new(),
             lives: Vec::new(),
@@ -366,7 +370,7 @@ impl Client {
             life.seen.push(Seen::Attached { node: self.node, at_ms: now_ms });
         }
         if !self.watches.is_empty() {
-            let (relative, watches) = (self.last_zxid, self.watches.iter().cloned().collect());
+            let (relative, watches) = (self.answered_zxid, self.watches.iter().cloned().collect());
             self.ask(Deed::SetWatches { relative, watches }, now_ms, 0);
         }
     }
@@ -399,6 +403,7 @@ impl Client {
             ));
         }
         self.last_zxid = zxid;
+        self.answered_zxid = zxid;
         let written = matches!(body, Body::Written(_));
         let closed = asked.deed == Deed::Close && body == Body::Done;
         self.done += u64::from(written);

@@ -314,7 +314,12 @@ impl Ledger {
     }
 
     /// The zxids of a znode's changes in a range: after `after`, up to `to`.
-    pub(super) fn changes(&self, path: &str, after: i64, to: i64) -> impl Iterator<Item = i64> + '_ {
+    pub(in crate::nodes) fn changes(
+        &self,
+        path: &str,
+        after: i64,
+        to: i64,
+    ) -> impl Iterator<Item = i64> + '_ {
         let history = self.paths.get(path).map_or(&[][..], Vec::as_slice);
         history.iter().map(|(at, _)| *at).filter(move |at| *at > after && *at <= to)
     }
