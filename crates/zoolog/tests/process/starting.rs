@@ -75,9 +75,9 @@ fn what_was_acknowledged_survives_a_kill() {
             );
         }
         assert_eq!(session.create(&format!("/round-{round}"), b"value"), 0);
-        assert!(!exists(&home.path("data"), ".zoolog_cleanshutdown"));
+        assert!(!exists(&home.path("data"), ".kafka_cleanshutdown"));
         server.end(libc::SIGKILL);
-        assert!(!exists(&home.path("data"), ".zoolog_cleanshutdown"));
+        assert!(!exists(&home.path("data"), ".kafka_cleanshutdown"));
     }
 }
 

@@ -8,10 +8,9 @@ fn each_signal_of_a_service_manager_is_a_clean_stop() {
     let home = Home::new();
     for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
         let server = home.start(&[]);
-        assert!(!exists(&home.path("data"), ".zoolog_cleanshutdown"));
+        assert!(!exists(&home.path("data"), ".kafka_cleanshutdown"));
         let ended = server.end(signal);
         assert_eq!(ended.status.code(), Some(0), "{ended:#?}");
-        assert!(exists(&home.path("data"), ".zoolog_cleanshutdown"), "{ended:#?}");
         assert!(exists(&home.path("data"), ".kafka_cleanshutdown"), "{ended:#?}");
     }
 }
@@ -72,7 +71,7 @@ fn a_disk_that_fails_under_the_znode_log_stops_the_node_loudly() {
     }
     let ended = server.wait();
     ended.assert_failed_with(&["the node had to stop", "__znodes"]);
-    assert!(acknowledged < 64 && !exists(&home.path("data"), ".zoolog_cleanshutdown"));
+    assert!(acknowledged < 64 && !exists(&home.path("data"), ".kafka_cleanshutdown"));
     // With room on the disk everything that was acknowledged is there.
     let server = home.start(&[]);
     let mut session = Session::open(server.zookeeper());
