@@ -4,6 +4,7 @@
 //! (BENCHMARKS.md); `report` writes that page again from the figures of earlier runs. Invariants: every figure is of release binaries;
 //! nothing here fails because a figure is bad, it only says what was measured beside what is asked for.
 mod connection;
+mod consumer;
 mod cost;
 mod machine;
 mod peers;

@@ -1,9 +1,9 @@
 //! Produces and fetches over one connection, with batches that are built once and sent again and again.
 use crate::connection::{Connection, header};
+use crate::consumer::Consumer;
 use anyhow::{Context, Result, bail, ensure};
 use base::SystemClock;
 use kafka_wire::messages::create_topics::{CreatableTopic, CreateTopicsRequest, CreateTopicsResponse};
-use kafka_wire::messages::fetch::{FetchPartition, FetchRequest, FetchResponse, FetchTopic};
 use kafka_wire::messages::find_coordinator::{FindCoordinatorRequest, FindCoordinatorResponse};
 use kafka_wire::messages::produce::{
     PartitionProduceData, ProduceRequest, ProduceResponse, TopicProduceData,
@@ -12,19 +12,17 @@ use kafka_wire::{ApiKey, Bytes, ErrorCode, encode_request};
 use log::{Batch, BatchBuilder};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 const CREATE_TOPICS_VERSION: i16 = 4;
 const FIND_COORDINATOR_VERSION: i16 = 2;
 const PRODUCE_VERSION: i16 = 8;
-/// The last version that names topics and has no tagged fields.
-const FETCH_VERSION: i16 = 11;
 const TIMEOUT_MS: i32 = 30_000;
 /// Produce requests on their way at the same time, as Kafka's producer has it.
 const IN_FLIGHT: usize = 5;
-const FETCH_BYTES_MAX: i32 = 1 << 20;
-const FETCH_WAIT_MS: i32 = 100;
 /// The coordinator's topic may be created by the first request for it.
 const COORDINATOR_TRIES: usize = 100;
+const COORDINATOR_PAUSE: Duration = Duration::from_millis(100);
 
 /// What was sent or fetched, and how long it took.
 pub(crate) struct Moved {
@@ -60,7 +58,7 @@ pub(crate) fn create_offsets_topic(address: SocketAddr) -> Result<()> {
         if response.error_code == ErrorCode::NONE {
             return Ok(());
         }
-        std::thread::sleep(std::time::Duration::from_millis(FETCH_WAIT_MS.unsigned_abs().into()));
+        std::thread::sleep(COORDINATOR_PAUSE);
     }
     bail!("the group coordinator does not become available")
 }
@@ -148,7 +146,7 @@ impl Load {
         for _ in 0..count {
             consumer.send()?;
             producer.send(&frame)?;
-            bytes += consumer.receive()?;
+            bytes += consumer.receive()?.len();
             produced(&mut producer)?;
         }
         Ok(Moved { bytes, records: count * self.records, took_us: crate::now_us(clock) - begun })
@@ -173,7 +171,7 @@ impl Load {
             let mut fetched = 0;
             loop {
                 let was_done = done.load(Ordering::Acquire);
-                let got = consumer.fetch()?;
+                let got = consumer.fetch()?.len();
                 fetched += got;
                 if got == 0 && was_done {
                     break;
@@ -184,76 +182,6 @@ impl Load {
         })?;
         let records = fetched / self.batch.to_bytes().len() * self.records;
         Ok(Moved { bytes: fetched, records, took_us: crate::now_us(clock) - begun })
-    }
-}
-
-/// A consumer of one partition.
-pub(crate) struct Consumer {
-    connection: Connection,
-    topic: String,
-    offset: i64,
-}
-
-impl Consumer {
-    /// A consumer whose next fetch is at the high watermark.
-    fn at_the_end(address: SocketAddr, topic: &str) -> Result<Consumer> {
-        let mut consumer =
-            Consumer { connection: Connection::open(address)?, topic: topic.to_owned(), offset: 0 };
-        consumer.send()?;
-        let (_, high_watermark) = consumer.receive_records()?;
-        consumer.offset = high_watermark;
-        Ok(consumer)
-    }
-
-    /// Fetches once; how many bytes of records came.
-    fn fetch(&mut self) -> Result<usize> {
-        self.send()?;
-        self.receive()
-    }
-
-    /// Asks for what follows, waiting for it if there is nothing yet.
-    fn send(&mut self) -> Result<()> {
-        let partition = FetchPartition {
-            partition: 0,
-            fetch_offset: self.offset,
-            partition_max_bytes: FETCH_BYTES_MAX,
-            ..FetchPartition::default()
-        };
-        let topic = FetchTopic {
-            topic: self.topic.as_str().into(),
-            partitions: vec![partition],
-            ..FetchTopic::default()
-        };
-        let request = FetchRequest {
-            max_wait_ms: FETCH_WAIT_MS,
-            min_bytes: 1,
-            max_bytes: FETCH_BYTES_MAX,
-            topics: vec![topic],
-            ..FetchRequest::default()
-        };
-        self.connection.send(&encode_request(&header(ApiKey::Fetch, FETCH_VERSION), &request)?)
-    }
-
-    /// Reads the answer to [`Consumer::send`]; how many bytes of records came.
-    fn receive(&mut self) -> Result<usize> {
-        let (records, _) = self.receive_records()?;
-        let bytes = records.len();
-        for batch in Batch::iter(records) {
-            // The last one may be cut off.
-            let Ok(batch) = batch else { break };
-            self.offset = batch.header().next_offset();
-        }
-        Ok(bytes)
-    }
-
-    /// The records of an answer and the high watermark.
-    fn receive_records(&mut self) -> Result<(Bytes, i64)> {
-        let mut response: FetchResponse = self.connection.receive(ApiKey::Fetch, FETCH_VERSION)?;
-        let topic = response.responses.first_mut().context("an answer for the topic")?;
-        let partition = topic.partitions.first_mut().context("an answer for the partition")?;
-        ensure!(partition.error_code == ErrorCode::NONE, "fetching: {:?}", partition.error_code);
-        let records = partition.records.take().map(|records| records.to_bytes()).unwrap_or_default();
-        Ok((records, partition.high_watermark))
     }
 }
 
