@@ -136,7 +136,7 @@ fn probe(core: &Arc<Core>, node: i32, epoch: i32) {
         return;
     }
     let patience = Duration::from_millis(core.config.cluster.request_timeout_ms);
-    let (version, request) = wire::request(None, quorum::message::Request::DescribeQuorum);
+    let (version, request) = wire::request(None, None, quorum::message::Request::DescribeQuorum);
     let calling = peers.call(&address, Lane::Quorum, version, request, patience);
     let core = core.clone();
     tokio::spawn(async move {

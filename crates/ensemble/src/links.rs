@@ -13,6 +13,9 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// The most addresses that are kept of nodes that no voter set names.
+const LEARNT_MAX: usize = 64;
+
 /// Where the other nodes are.
 #[derive(Default)]
 pub(crate) struct Links {
@@ -25,9 +28,14 @@ pub(crate) struct Links {
 }
 
 impl Links {
-    /// A node says where it listens.
-    pub(crate) fn learn(&mut self, node: i32, address: Address) {
-        self.learnt.insert(node, address);
+    /// Somebody says where nodes listen. Anybody could name nodes that don't exist; a node that is forgotten here is named again.
+    pub(crate) fn learn(&mut self, endpoints: impl IntoIterator<Item = (i32, Address)>) {
+        for (node, address) in endpoints {
+            if self.learnt.len() >= LEARNT_MAX {
+                self.learnt.clear();
+            }
+            self.learnt.insert(node, address);
+        }
     }
 
     /// A leader was found, or lost.
@@ -82,10 +90,8 @@ impl Core {
             Request::FetchSnapshot(_) => (Lane::ZnodeFetch, config.request_timeout_ms),
             _ => (Lane::Quorum, config.request_timeout_ms),
         };
-        let (version, mut request) = wire::request(self.cluster_id.read().as_deref(), request);
-        if let Some(own) = &config.advertised {
-            wire::name_leader(&mut request, own);
-        }
+        let (version, request) =
+            wire::request(self.cluster_id.read().as_deref(), config.advertised.as_ref(), request);
         let calling = peers.call(&address, lane, version, request, Duration::from_millis(patience));
         let core = self.clone();
         tokio::spawn(async move {
@@ -123,7 +129,7 @@ impl Core {
                 return self.step_locked(consensus, failed(Failure::Lost));
             }
         };
-        consensus.links.learnt.extend(answer.endpoints);
+        consensus.links.learn(answer.endpoints);
         if let quorum::message::Response::Fetch(fetch) = &mut answer.response {
             let Some(batches) = whole_batches(&answer.records) else {
                 tracing::warn!(?to, "a fetch of __znodes brought damaged batches; it is tried again");
@@ -184,4 +190,19 @@ fn range_of(batches: &[Batch]) -> Option<RecordRange> {
     let range =
         RecordRange { base_offset: first.header().base_offset, end_offset: last.header().next_offset() };
     (range.base_offset < range.end_offset).then_some(range)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nodes_that_anybody_names_do_not_pile_up() {
+        let mut links = Links::default();
+        for node in 0..10_000 {
+            links.learn([(node, Address { host: "nowhere".to_owned(), port: 1 })]);
+            assert!(links.learnt.len() <= LEARNT_MAX);
+            assert!(links.learnt.contains_key(&node), "the newest is known");
+        }
+    }
 }

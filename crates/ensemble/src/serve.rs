@@ -65,10 +65,10 @@ async fn serve_quorum(core: &Arc<Core>, request: Request, version: i16) -> Respo
     if !core.is_of_this_cluster(cluster.as_deref()) {
         return refuse.with(ErrorCode::INCONSISTENT_CLUSTER_ID);
     }
-    if let Some((leader, address)) = leader
+    if leader.is_some()
         && let Some(consensus) = core.consensus.lock().as_mut()
     {
-        consensus.links.learn(leader, address);
+        consensus.links.learn(leader);
     }
     let room = match &request {
         core_message::Request::Fetch(fetch) => fetch.max_bytes,

@@ -15,8 +15,8 @@ use kafka_wire::messages::end_quorum_epoch::{
     EndQuorumEpochResponseTopicData, ReplicaInfo,
 };
 use kafka_wire::messages::fetch::{
-    EpochEndOffset, FetchPartition, FetchTopic, FetchableTopicResponse, LeaderIdAndEpoch, PartitionData,
-    ReplicaState as FetchingReplica, SnapshotId,
+    EpochEndOffset, FetchPartition, FetchTopic, FetchableTopicResponse, LeaderIdAndEpoch,
+    NodeEndpoint as FetchEndpoint, PartitionData, ReplicaState as FetchingReplica, SnapshotId,
 };
 use kafka_wire::messages::fetch_snapshot::{
     FetchSnapshotRequestPartitionSnapshot, FetchSnapshotRequestSnapshotId, FetchSnapshotRequestTopicSnapshot,
@@ -59,19 +59,6 @@ const DESCRIBE_VERSION: i16 = 2;
 /// A quorum's fetch may wait until there is at least one byte.
 const MIN_BYTES: i32 = 1;
 
-/// Says in the request by which a new leader makes itself known where it listens: a voter that was away while the leader became one
-/// can't know.
-pub(crate) fn name_leader(request: &mut Request, address: &peers::Address) {
-    if let Request::BeginQuorumEpoch(begin) = request {
-        let endpoint = LeaderEndpoint {
-            name: Str::from(LISTENER),
-            host: Str::from(address.host.as_str()),
-            port: address.port,
-        };
-        begin.leader_endpoints = vec![endpoint];
-    }
-}
-
 /// Where a new leader says that it listens.
 pub(crate) fn leader_named_in(request: &Request) -> Option<(i32, peers::Address)> {
     let Request::BeginQuorumEpoch(begin) = request else { return None };
@@ -80,23 +67,26 @@ pub(crate) fn leader_named_in(request: &Request) -> Option<(i32, peers::Address)
     Some((leader, peers::Address { host: endpoint.host.to_string(), port: endpoint.port }))
 }
 
-/// Where the leader listens that an answer to a vote names: who asks may know another set of voters, without it.
-fn vote_endpoint(leader: Option<i32>, voters: &VoterSet) -> Option<VoteEndpoint> {
-    let voter = voters.get(leader?)?;
+/// Where the leader listens that an answer names: who asks may know another set of voters, without it.
+fn leader_endpoint(leader: core::CurrentLeader, voters: &VoterSet) -> Option<(i32, Str, u16)> {
+    let voter = voters.get(leader.id?)?;
     let endpoint = voter.endpoints.first()?;
-    Some(VoteEndpoint {
-        node_id: voter.replica.id,
-        host: Str::from(endpoint.host.as_str()),
-        port: endpoint.port,
-    })
+    Some((voter.replica.id, Str::from(endpoint.host.as_str()), endpoint.port))
 }
 
-/// A request as nodes send it, with the version that it is written in.
-pub(crate) fn request(cluster: Option<&str>, request: core::Request) -> (i16, Request) {
+/// A request as nodes send it, with the version that it is written in. A new leader says where it listens, at `own`, because a voter that
+/// was away while the leader became one can't know.
+pub(crate) fn request(
+    cluster: Option<&str>,
+    own: Option<&peers::Address>,
+    request: core::Request,
+) -> (i16, Request) {
     let cluster_id = cluster.map(Str::from);
     match request {
         core::Request::Vote(vote) => (VOTE_VERSION, vote_request(cluster_id, &vote)),
-        core::Request::BeginQuorumEpoch(begin) => (QUORUM_EPOCH_VERSION, begin_request(cluster_id, &begin)),
+        core::Request::BeginQuorumEpoch(begin) => {
+            (QUORUM_EPOCH_VERSION, begin_request(cluster_id, own, &begin))
+        }
         core::Request::EndQuorumEpoch(end) => (QUORUM_EPOCH_VERSION, end_request(cluster_id, end)),
         core::Request::Fetch(fetch) => (FETCH_VERSION, fetch_request(cluster_id, &fetch)),
         core::Request::FetchSnapshot(fetch) => {
@@ -174,7 +164,11 @@ fn vote_request(cluster_id: Option<Str>, vote: &core::VoteRequest) -> Request {
     })
 }
 
-fn begin_request(cluster_id: Option<Str>, begin: &core::BeginQuorumEpochRequest) -> Request {
+fn begin_request(
+    cluster_id: Option<Str>,
+    own: Option<&peers::Address>,
+    begin: &core::BeginQuorumEpochRequest,
+) -> Request {
     let partition = BeginQuorumEpochRequestPartitionData {
         partition_index: PARTITION,
         voter_directory_id: begin.voter.directory,
@@ -182,11 +176,16 @@ fn begin_request(cluster_id: Option<Str>, begin: &core::BeginQuorumEpochRequest)
         leader_epoch: begin.leader_epoch,
     };
     let topics = vec![BeginQuorumEpochRequestTopicData { topic_name: topic(), partitions: vec![partition] }];
+    let endpoint = |address: &peers::Address| LeaderEndpoint {
+        name: Str::from(LISTENER),
+        host: Str::from(address.host.as_str()),
+        port: address.port,
+    };
     Request::BeginQuorumEpoch(BeginQuorumEpochRequest {
         cluster_id,
         voter_id: begin.voter.id,
         topics,
-        leader_endpoints: Vec::new(),
+        leader_endpoints: own.map(endpoint).into_iter().collect(),
     })
 }
 
@@ -370,7 +369,10 @@ pub(crate) fn response(
 ) -> Response {
     match response {
         core::Response::Vote(vote) => Response::Vote(VoteResponse {
-            node_endpoints: vote_endpoint(vote.leader.id, voters).into_iter().collect(),
+            node_endpoints: leader_endpoint(vote.leader, voters)
+                .map(|(node_id, host, port)| VoteEndpoint { node_id, host, port })
+                .into_iter()
+                .collect(),
             topics: vec![VoteResponseTopicData {
                 topic_name: topic(),
                 partitions: vec![VoteResponsePartitionData {
@@ -462,14 +464,11 @@ fn fetch_response(fetch: &core::FetchResponse, records: Records, voters: &VoterS
         records: Some(records),
         ..Default::default()
     };
-    let endpoint = fetch.leader.id.and_then(|id| voters.get(id)).and_then(|voter| {
-        let endpoint = voter.endpoints.first()?;
-        Some(kafka_wire::messages::fetch::NodeEndpoint {
-            node_id: voter.replica.id,
-            host: Str::from(endpoint.host.as_str()),
-            port: i32::from(endpoint.port),
-            rack: None,
-        })
+    let endpoint = leader_endpoint(fetch.leader, voters).map(|(node_id, host, port)| FetchEndpoint {
+        node_id,
+        host,
+        port: i32::from(port),
+        rack: None,
     });
     FetchResponse {
         responses: vec![FetchableTopicResponse {
@@ -722,10 +721,9 @@ mod tests {
             leader_id: 3,
             leader_epoch: 9,
         };
-        let (version, mut sent) = request(Some("cluster"), core::Request::BeginQuorumEpoch(begin));
-        assert_eq!(leader_named_in(&sent), None);
         let address = peers::Address { host: "node3".to_owned(), port: 9092 };
-        name_leader(&mut sent, &address);
+        let (version, sent) =
+            request(Some("cluster"), Some(&address), core::Request::BeginQuorumEpoch(begin));
         let header = kafka_wire::RequestHeader {
             api: sent.api(),
             version,

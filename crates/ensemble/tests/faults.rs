@@ -86,6 +86,32 @@ fn create(path: &str) -> Write {
     Write::Create { path: path.to_owned(), data: None, mode: CreateMode::Persistent, acl: None }
 }
 
+/// A node that serves, with a client.
+async fn serving(config: &EnsembleConfig) -> (RunningEnsemble, EmbeddedClient) {
+    let node = RunningEnsemble::start(World::system(), config.clone(), None).unwrap();
+    node.ensemble().serving().await.unwrap();
+    let client = EmbeddedClient::connect(node.ensemble(), 10_000).await.unwrap();
+    (node, client)
+}
+
+/// The same with so many znodes, `/n0` and so on.
+async fn filled(config: &EnsembleConfig, znodes: usize) -> RunningEnsemble {
+    let (node, client) = serving(config).await;
+    for i in 0..znodes {
+        client.multi(vec![create(&format!("/n{i}"))]).await.unwrap();
+    }
+    node
+}
+
+/// Changes a letter of a znode's name in the first segment of the log of a node that is down.
+fn damage(dir: &Path, path: &str) {
+    let segment = dir.join("__znodes-0").join("00000000000000000000.log");
+    let mut content = std::fs::read(&segment).unwrap();
+    let name = content.windows(path.len()).position(|bytes| bytes == path.as_bytes()).unwrap();
+    content[name + 1] = b'm';
+    std::fs::write(&segment, content).unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_flush_stops_the_node_and_acknowledges_nothing_more() {
     let dir = tempfile::tempdir().unwrap();
@@ -105,9 +131,7 @@ async fn a_failed_flush_stops_the_node_and_acknowledges_nothing_more() {
     let still = client.multi(vec![create("/after")]).await;
     assert_eq!(still, Err(CoordinatorError::ConnectionLost), "a flush is never tried again");
     node.stop().await.unwrap();
-    let node = RunningEnsemble::start(World::system(), config(dir.path()), None).unwrap();
-    node.ensemble().serving().await.unwrap();
-    let client = EmbeddedClient::connect(node.ensemble(), 10_000).await.unwrap();
+    let (node, client) = serving(&config(dir.path())).await;
     assert!(client.get("/kept").await.unwrap().is_some());
     assert!(client.get("/after").await.unwrap().is_none());
     node.stop().await.unwrap();
@@ -116,12 +140,7 @@ async fn a_failed_flush_stops_the_node_and_acknowledges_nothing_more() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_snapshot_is_refused_with_its_name() {
     let dir = tempfile::tempdir().unwrap();
-    let node = RunningEnsemble::start(World::system(), config(dir.path()), None).unwrap();
-    node.ensemble().serving().await.unwrap();
-    let client = EmbeddedClient::connect(node.ensemble(), 10_000).await.unwrap();
-    for i in 0..100 {
-        client.multi(vec![create(&format!("/n{i}"))]).await.unwrap();
-    }
+    let node = filled(&config(dir.path()), 100).await;
     node.stop().await.unwrap();
     let mut damaged = None;
     for entry in std::fs::read_dir(dir.path().join("__znodes-0")).unwrap() {
@@ -146,20 +165,13 @@ async fn a_torn_tail_is_cut_and_the_rest_is_there() {
     let dir = tempfile::tempdir().unwrap();
     let mut config = config(dir.path());
     config.snapshot_every = u64::MAX >> 1;
-    let node = RunningEnsemble::start(World::system(), config.clone(), None).unwrap();
-    node.ensemble().serving().await.unwrap();
-    let client = EmbeddedClient::connect(node.ensemble(), 10_000).await.unwrap();
-    for i in 0..50 {
-        client.multi(vec![create(&format!("/n{i}"))]).await.unwrap();
-    }
+    let node = filled(&config, 50).await;
     node.abandon().await;
     let segment = dir.path().join("__znodes-0").join("00000000000000000000.log");
     let mut content = std::fs::read(&segment).unwrap();
     content.extend_from_slice(&[0, 0, 0, 0, 0, 0, 0, 99, 0, 0, 1, 0, 7, 7]);
     std::fs::write(&segment, content).unwrap();
-    let node = RunningEnsemble::start(World::system(), config, None).unwrap();
-    node.ensemble().serving().await.unwrap();
-    let client = EmbeddedClient::connect(node.ensemble(), 10_000).await.unwrap();
+    let (node, client) = serving(&config).await;
     for i in 0..50 {
         assert!(client.get(&format!("/n{i}")).await.unwrap().is_some(), "/n{i}");
     }
@@ -173,18 +185,9 @@ async fn damage_after_a_clean_stop_is_not_served() {
     let dir = tempfile::tempdir().unwrap();
     let mut config = config(dir.path());
     config.snapshot_every = u64::MAX >> 1;
-    let node = RunningEnsemble::start(World::system(), config.clone(), None).unwrap();
-    node.ensemble().serving().await.unwrap();
-    let client = EmbeddedClient::connect(node.ensemble(), 10_000).await.unwrap();
-    for i in 0..50 {
-        client.multi(vec![create(&format!("/n{i}"))]).await.unwrap();
-    }
+    let node = filled(&config, 50).await;
     node.stop().await.unwrap();
-    let segment = dir.path().join("__znodes-0").join("00000000000000000000.log");
-    let mut content = std::fs::read(&segment).unwrap();
-    let name = content.windows(4).position(|bytes| bytes == b"/n20").unwrap();
-    content[name + 1] = b'm';
-    std::fs::write(&segment, content).unwrap();
+    damage(dir.path(), "/n20");
     let refused = RunningEnsemble::start(World::system(), config, None).err().expect("it is the only voter");
     assert!(refused.to_string().contains("lost"), "{refused}");
 }
@@ -193,24 +196,14 @@ async fn damage_after_a_clean_stop_is_not_served() {
 #[tokio::test(flavor = "multi_thread")]
 async fn damage_below_the_newest_snapshot_is_noticed() {
     let dir = tempfile::tempdir().unwrap();
-    let mut config = config(dir.path());
-    config.snapshot_every = 40;
-    let node = RunningEnsemble::start(World::system(), config.clone(), None).unwrap();
-    node.ensemble().serving().await.unwrap();
-    let client = EmbeddedClient::connect(node.ensemble(), 10_000).await.unwrap();
-    for i in 0..100 {
-        client.multi(vec![create(&format!("/n{i}"))]).await.unwrap();
-    }
+    let config = config(dir.path());
+    let node = filled(&config, 100).await;
     node.abandon().await;
-    let folder = dir.path().join("__znodes-0");
-    let names = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name());
+    let names =
+        std::fs::read_dir(dir.path().join("__znodes-0")).unwrap().map(|entry| entry.unwrap().file_name());
     let snapshots = names.filter(|name| name.to_string_lossy().ends_with(".checkpoint")).count();
     assert!(snapshots > 0, "a snapshot covers the damage");
-    let segment = folder.join("00000000000000000000.log");
-    let mut content = std::fs::read(&segment).unwrap();
-    let name = content.windows(3).position(|bytes| bytes == b"/n5").unwrap();
-    content[name + 1] = b'm';
-    std::fs::write(&segment, content).unwrap();
+    damage(dir.path(), "/n5");
     let refused = RunningEnsemble::start(World::system(), config, None).err().expect("it is the only voter");
     assert!(refused.to_string().contains("lost"), "{refused}");
 }
