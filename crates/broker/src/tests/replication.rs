@@ -288,6 +288,25 @@ async fn a_follower_comes_back_after_a_restart() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_member_that_came_back_with_less_leaves_the_isr_until_it_has_everything_again() {
+    let mut cluster = TestCluster::start(2, &[("replica.lag.time.max.ms", "60000")]).await;
+    cluster.create(&[1, 2], &[]).await;
+    for value in ["a", "b"] {
+        cluster.produce(1, Acks::All, record(value)).await;
+    }
+    cluster.until("2 knows", || cluster.high_watermark(2) == 2).await;
+    cluster.stop_node(2).await;
+    cluster.forget_last_batch(2);
+    assert_eq!(cluster.isr(), [1, 2], "nobody has seen yet that it was gone");
+    cluster.start_node(2).await;
+    cluster.until_same(1, 2).await;
+    cluster.until("2 joins", || cluster.isr() == [1, 2] && cluster.shared.altered.lock().len() == 2).await;
+    let altered: Vec<Vec<i32>> =
+        cluster.shared.altered.lock().iter().map(|change| change.isr.clone()).collect();
+    assert_eq!(altered, [vec![1], vec![1, 2]]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_replica_that_is_reassigned_away_is_removed_and_a_new_one_copies_everything() {
     let cluster = TestCluster::start(3, &[]).await;
     cluster.create(&[1, 2], &[]).await;
