@@ -40,7 +40,7 @@ def test_the_integration_tests_of_kafka_python(kafka_address):
     folder = sources()
     upstream.run(
         HERE,
-        ["-p", "copies", str(folder / "test" / "integration")],
+        ["-p", "copies", "-p", "subscribed", str(folder / "test" / "integration")],
         {"KAFKA_URI": f"kafka://{kafka_address.split(',')[0]}", "KAFKA_VERSION": "4.3", "KAFKA_ROOT": str(folder)},
         python_path=[folder, HERE],
         ledger="allowed.txt" if nodes() == 1 else "allowed-cluster.txt",
