@@ -409,10 +409,12 @@ impl LogView for ZnodeLog {
     }
 
     fn replica_snapshot(&self) -> Option<LogOffset> {
-        let latest = self.end().saturating_sub(self.history);
+        let (start, latest) = (self.log.log_start_offset(), self.end().saturating_sub(self.history));
         let snapshots = self.snapshots.read();
-        let old_enough = snapshots.iter().rfind(|snapshot| snapshot.end.offset <= latest);
-        old_enough.or(snapshots.first()).map(|snapshot| snapshot.end)
+        // After damage the log begins behind the newest snapshot, and older ones don't join it.
+        let mut joined = snapshots.iter().map(|file| file.end).filter(|end| end.offset >= start);
+        let oldest = joined.clone().next();
+        joined.rfind(|end| end.offset <= latest).or(oldest)
     }
 
     fn snapshot_size(&self, snapshot: LogOffset) -> Option<u64> {

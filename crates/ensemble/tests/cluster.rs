@@ -423,6 +423,40 @@ async fn a_node_whose_disk_lost_flushed_entries_fetches_them_again() {
     cluster.stop().await;
 }
 
+/// A node whose log begins anew behind its newest snapshot still has older ones, which don't join its log.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_whose_log_begins_anew_can_bring_others_up() {
+    let mut cluster = Cluster::start_with(3, |config| config.snapshot_every = 100).await;
+    let damaged = cluster.follower_index();
+    let (connected, _) = connect(&cluster.leader_node()).await;
+    write(&connected.session, create("/n", "", CreateMode::Persistent)).await.unwrap();
+    for n in 0..450 {
+        write(&connected.session, set("/n", &n.to_string())).await.unwrap();
+    }
+    let is_complete = |node: &Ensemble| data(node, "/n").is_some_and(|data| data == "449");
+    let node = cluster.node(damaged).clone();
+    eventually(|| is_complete(&node)).await;
+    eventually(|| cluster.newest_snapshot(damaged) > 400).await;
+    cluster.flip_a_bit_of_the_log(damaged).await;
+    cluster.restart(damaged).await;
+    let node = cluster.node(damaged).clone();
+    eventually(|| is_complete(&node)).await;
+    eventually(|| !cluster.is_marked_as_damaged(damaged)).await;
+    while cluster.leader() != damaged {
+        let leader = cluster.leader();
+        cluster.stop_node(leader).await;
+        cluster.restart(leader).await;
+        eventually(|| cluster.nodes().all(|node| matches!(node.status().mode, Mode::Leader | Mode::Follower))).await;
+    }
+    let emptied = cluster.follower_index();
+    cluster.kill(emptied).await;
+    cluster.wipe(emptied);
+    cluster.restart(emptied).await;
+    let node = cluster.node(emptied).clone();
+    eventually(|| is_complete(&node)).await;
+    cluster.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dead_process_loses_its_own_sessions_at_once_and_its_clients_keep_theirs() {
     let mut cluster = Cluster::start_with(3, |config| config.session_timeout_max_ms = 600_000).await;

@@ -264,8 +264,9 @@ impl Cluster {
         {
             end = sets.iter().map(|(offset, _)| offset + 1).max().unwrap_or(end).max(end);
         }
-        node.log.truncate_to(end);
+        node.log.lose_from(end);
         node.damaged = true;
+        let end = node.log.end_offset();
         // Requests of the process that knew more must not count; the shell refuses an earlier incarnation.
         self.items.retain(|_, item| !matches!(item, Item::Request { from, .. } if *from == id));
         self.note(|| format!("{id} lost flushed entries down to {end}"));

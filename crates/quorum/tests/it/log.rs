@@ -56,6 +56,16 @@ impl MemLog {
         self.flushed = self.flushed.min(offset);
     }
 
+    /// The entries from `offset` on can't be read any more. A log that would end below its newest snapshot begins behind that.
+    pub(crate) fn lose_from(&mut self, offset: i64) {
+        let snapshot = self.snapshot.map_or(0, |snapshot| snapshot.offset);
+        self.truncate_to(offset.max(snapshot));
+        if offset < snapshot {
+            self.start = snapshot;
+            self.older = None;
+        }
+    }
+
     /// Takes a snapshot of everything below `offset`, keeps the one before it, and drops the entries that the older one covers.
     pub(crate) fn compact(&mut self, offset: i64) {
         assert!(offset <= self.flushed && offset >= self.start);
