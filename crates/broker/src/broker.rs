@@ -314,6 +314,11 @@ impl Broker {
         }
     }
 
+    /// Whether another broker's process has just ended, though the picture may still show it.
+    pub fn has_just_gone(&self, broker: i32) -> bool {
+        self.partitions.neighbours().has_just_gone(broker)
+    }
+
     /// Reads from many partitions, within a fetch session if the client wants one, waiting for enough bytes.
     pub async fn fetch(&self, mut request: FetchRequest) -> FetchReply {
         let limits = self.fetch_limits(&request);

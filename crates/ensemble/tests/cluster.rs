@@ -446,7 +446,10 @@ async fn a_node_whose_log_begins_anew_can_bring_others_up() {
         let leader = cluster.leader();
         cluster.stop_node(leader).await;
         cluster.restart(leader).await;
-        eventually(|| cluster.nodes().all(|node| matches!(node.status().mode, Mode::Leader | Mode::Follower))).await;
+        eventually(|| {
+            cluster.nodes().all(|node| matches!(node.status().mode, Mode::Leader | Mode::Follower))
+        })
+        .await;
     }
     let emptied = cluster.follower_index();
     cluster.kill(emptied).await;

@@ -35,6 +35,18 @@ pub(crate) enum End {
     Broken(String),
 }
 
+impl End {
+    /// A process that ends with unread requests in its sockets closes its connections by a reset.
+    fn of(error: &io::Error) -> End {
+        match error.kind() {
+            io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe => {
+                End::Closed
+            }
+            _ => End::Broken(format!("the connection failed: {error}")),
+        }
+    }
+}
+
 /// What came is no answer.
 #[derive(Debug, thiserror::Error)]
 enum BadAnswer {
@@ -83,7 +95,7 @@ impl Connection<'_> {
         loop {
             self.send(calls);
             if let Err(error) = self.write() {
-                return End::Broken(format!("the connection failed: {error}"));
+                return End::of(&error);
             }
             let look_at = calls.look_at().unwrap_or(idle_at);
             if timer.deadline() != look_at {
@@ -103,7 +115,7 @@ impl Connection<'_> {
                 }
                 ready = self.stream.ready(interest) => {
                     if let Err(error) = ready {
-                        return End::Broken(format!("the connection failed: {error}"));
+                        return End::of(&error);
                     }
                     if let Some(end) = self.read(calls) {
                         return end;
@@ -172,7 +184,7 @@ impl Connection<'_> {
                     Err(error) => End::Broken(error.to_string()),
                 },
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
-                Err(error) => End::Broken(format!("the connection failed: {error}")),
+                Err(error) => End::of(&error),
             };
             return Some(end);
         }

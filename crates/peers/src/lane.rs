@@ -210,7 +210,7 @@ impl LaneTask {
                 End::Dropped => return,
                 End::Overdue => self.lost("no response came in time"),
                 End::Closed if self.calls.is_empty() => {}
-                End::Closed => self.lost("the connection was closed"),
+                End::Closed => self.fail(&CallError::Closed(self.to.clone())),
                 End::Broken(reason) => self.lost(&reason),
             }
         }
@@ -252,8 +252,13 @@ impl LaneTask {
     }
 
     fn lost(&mut self, reason: &str) {
-        tracing::debug!(to = %self.to, lane = ?self.lane, reason, "a connection to another node is given up");
-        self.calls.fail(&CallError::Lost { to: self.to.clone(), reason: reason.to_owned() });
+        self.fail(&CallError::Lost { to: self.to.clone(), reason: reason.to_owned() });
+    }
+
+    /// Ends the calls that the task has taken.
+    fn fail(&mut self, error: &CallError) {
+        tracing::debug!(to = %self.to, lane = ?self.lane, %error, "a connection to another node is given up");
+        self.calls.fail(error);
     }
 }
 

@@ -56,7 +56,10 @@ pub enum CallError {
     /// The host refused the connection: no process listens there.
     #[error("{0} refused the connection")]
     Refused(Address),
-    /// The connection broke, the answer was no answer, or nothing came in time. Whether the request was executed is unknown.
+    /// The other side closed the connection. Whether the request was executed is unknown.
+    #[error("{0} closed the connection")]
+    Closed(Address),
+    /// The connection failed, the answer was no answer, or nothing came in time. Whether the request was executed is unknown.
     #[error("the call to {to} failed: {reason}")]
     Lost {
         /// Who was called.

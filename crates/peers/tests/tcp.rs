@@ -158,7 +158,7 @@ async fn a_node_that_comes_back_is_reached_again() {
     let open = call(&tcp, &address, 2);
     connection.number().await;
     drop((server, connection));
-    lost(open).await;
+    assert_eq!(ended(open).await, Err(CallError::Closed(address.clone())));
     assert_eq!(ended(call(&tcp, &address, 3)).await, Err(CallError::Refused(address.clone())));
     let listener = TcpListener::bind((address.host.as_str(), address.port)).await.expect("the same port");
     let server = Server { listener, address };
@@ -179,8 +179,9 @@ async fn a_response_that_is_cut_in_the_middle_loses_all_calls() {
     let frame = response(1).to_frame(VERSION, id).expect("a good response").concat();
     connection.write(&frame[..frame.len() - 1]).await;
     drop(connection);
-    lost(first).await;
-    lost(second).await;
+    for calling in [first, second] {
+        assert_eq!(ended(calling).await, Err(CallError::Closed(server.address.clone())));
+    }
 }
 
 #[tokio::test]

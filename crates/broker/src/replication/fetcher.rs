@@ -155,6 +155,23 @@ struct Conversation {
     failures: u32,
 }
 
+/// Why a conversation begins anew.
+#[derive(Debug, thiserror::Error)]
+enum Interruption {
+    #[error(transparent)]
+    Call(#[from] CallError),
+    #[error("the answer is none to a fetch")]
+    NoFetch,
+    #[error("the leader answers {0}")]
+    Refused(ErrorCode),
+}
+
+impl Interruption {
+    fn is_of_a_process_that_ends(&self) -> bool {
+        matches!(self, Interruption::Call(CallError::Closed(_) | CallError::Refused(_)))
+    }
+}
+
 /// What wakes the task.
 enum Event {
     Answer(Result<Response, CallError>),
@@ -172,7 +189,7 @@ impl Conversation {
                 Event::Answer(answer) => {
                     self.under_way.pop_front();
                     if let Err(failure) = self.take_answer(answer) {
-                        self.recover(failure).await;
+                        self.recover(&failure).await;
                     }
                 }
                 Event::Urgent => {}
@@ -294,16 +311,15 @@ impl Conversation {
     }
 
     /// Takes the answer to the oldest request under way.
-    fn take_answer(&mut self, answer: Result<Response, CallError>) -> Result<(), String> {
-        let response = match answer {
-            Ok(Response::Fetch(response)) => response,
-            Ok(_) => return Err("the answer is none to a fetch".to_owned()),
-            Err(error) => return Err(error.to_string()),
-        };
+    fn take_answer(&mut self, answer: Result<Response, CallError>) -> Result<(), Interruption> {
+        let Response::Fetch(response) = answer? else { return Err(Interruption::NoFetch) };
         if response.error_code != ErrorCode::NONE {
-            return Err(format!("the leader answers {}", response.error_code));
+            return Err(Interruption::Refused(response.error_code));
         }
-        self.failures = 0;
+        if self.failures > 0 {
+            self.failures = 0;
+            self.neighbours.note_back(self.leader);
+        }
         self.take_partitions(&response);
         if response.session_id == 0 {
             // Nothing is kept for us, so everything has to be said each time.
@@ -367,15 +383,18 @@ impl Conversation {
     }
 
     /// The conversation broke: it begins anew after a pause.
-    async fn recover(&mut self, reason: String) {
+    async fn recover(&mut self, reason: &Interruption) {
         self.under_way.clear();
         self.session.restart();
         self.touch_all();
         let backoff = self.neighbours.view().broker_config.replication.fetch_backoff_ms;
         let pause = pause_ms(self.failures, backoff);
         match self.failures {
-            0 => tracing::info!(leader = self.leader, reason, "replication is interrupted"),
-            _ => tracing::debug!(leader = self.leader, reason, "replication is still interrupted"),
+            0 => tracing::info!(leader = self.leader, %reason, "replication is interrupted"),
+            _ => tracing::debug!(leader = self.leader, %reason, "replication is still interrupted"),
+        }
+        if self.failures == 0 && reason.is_of_a_process_that_ends() {
+            self.neighbours.note_gone(self.leader);
         }
         self.failures = self.failures.saturating_add(1);
         tokio::time::sleep(Duration::from_millis(PAUSE_MIN_MS)).await;

@@ -18,6 +18,10 @@ use tokio::sync::Notify;
 /// The end of the class name that stands for choosing replicas by rack, whatever package it is in.
 const RACK_AWARE_SELECTOR: &str = "RackAwareReplicaSelector";
 
+/// For how long a broker that closed its connections, or refused one, is taken for gone at most. Clients ask again by then, and the
+/// controller has moved what it led; after that the picture alone counts.
+const GONE_MS: u64 = 1_000;
+
 /// A partition by topic name and number.
 pub(crate) type PartitionName = (Arc<str>, i32);
 
@@ -33,6 +37,8 @@ pub(crate) struct Neighbours {
     proposed: Notify,
     /// When each broker last fetched from this node.
     fetched: Mutex<BTreeMap<i32, u64>>,
+    /// When each broker that does not answer closed the connection, or refused one.
+    gone: Mutex<BTreeMap<i32, u64>>,
     /// What this node may send to replicas that are not in sync, and what it may copy as one.
     sending: Throttle,
     copying: Throttle,
@@ -48,6 +54,7 @@ impl Neighbours {
             proposing: Mutex::new(BTreeSet::new()),
             proposed: Notify::new(),
             fetched: Mutex::new(BTreeMap::new()),
+            gone: Mutex::new(BTreeMap::new()),
             sending: Throttle::default(),
             copying: Throttle::default(),
         })
@@ -89,6 +96,21 @@ impl Neighbours {
     /// When a broker last fetched from this node.
     pub(crate) fn fetched_ms(&self, id: i32) -> Option<u64> {
         self.fetched.lock().get(&id).copied()
+    }
+
+    /// A broker that answered closed its connection, or refuses a new one.
+    pub(crate) fn note_gone(&self, id: i32) {
+        self.gone.lock().insert(id, self.now_ms());
+    }
+
+    /// A broker answers again.
+    pub(crate) fn note_back(&self, id: i32) {
+        self.gone.lock().remove(&id);
+    }
+
+    /// Whether a broker has just gone: its process ended or ends, though the picture may still show it.
+    pub(crate) fn has_just_gone(&self, id: i32) -> bool {
+        self.gone.lock().get(&id).is_some_and(|since| self.now_ms().saturating_sub(*since) < GONE_MS)
     }
 
     /// Whether `leader.replication.throttled.rate` is used up.

@@ -288,6 +288,23 @@ async fn a_follower_comes_back_after_a_restart() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_leader_whose_process_has_ended_is_taken_for_gone_until_it_answers_but_not_for_long() {
+    let mut cluster = TestCluster::start(3, &[]).await;
+    cluster.create(&[1, 2], &[]).await;
+    cluster.produce(1, Acks::All, record("a")).await;
+    let gone = |cluster: &TestCluster, of: i32| cluster.broker(of).has_just_gone(1);
+    assert!(!gone(&cluster, 2));
+    cluster.stop_node(1).await;
+    cluster.until("2 misses 1", || gone(&cluster, 2)).await;
+    assert!(!gone(&cluster, 3), "it had nothing to do with it");
+    cluster.start_node(1).await;
+    cluster.until("1 is back", || !gone(&cluster, 2)).await;
+    cluster.stop_node(1).await;
+    cluster.until("2 misses 1", || gone(&cluster, 2)).await;
+    cluster.until("the picture counts again", || !gone(&cluster, 2)).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_member_that_came_back_with_less_leaves_the_isr_until_it_has_everything_again() {
     let mut cluster = TestCluster::start(2, &[("replica.lag.time.max.ms", "60000")]).await;
     cluster.create(&[1, 2], &[]).await;

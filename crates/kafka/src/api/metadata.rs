@@ -204,6 +204,9 @@ pub(super) fn leader_error(call: &Call<'_>, view: &ClusterView, leader: i32) -> 
     let broker = view.brokers.get(&leader);
     match broker {
         None => ErrorCode::LEADER_NOT_AVAILABLE,
+        // A client whose connection broke asks at once, before the partition has another leader. Sent back to the broker that is gone, it
+        // would ask again only after a while; told that there is no leader, it asks soon.
+        Some(_) if call.door.node.broker.has_just_gone(leader) => ErrorCode::LEADER_NOT_AVAILABLE,
         Some(broker) if broker.endpoint(&call.peer.listener).is_some() => ErrorCode::NONE,
         Some(_) if call.version < LISTENER_NOT_FOUND_SINCE => ErrorCode::LEADER_NOT_AVAILABLE,
         Some(_) => ErrorCode::LISTENER_NOT_FOUND,

@@ -328,3 +328,30 @@ async fn a_node_that_stops_waits_for_no_replica_and_is_missed_by_the_others() {
     assert_eq!((partition.leader_id, partition.offline_replicas), (2, vec![1]));
     cluster.stop().await;
 }
+
+/// A client whose connection breaks asks another node at once; named the broker that is gone it would come back only after a while.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_that_has_just_gone_is_named_as_a_leader_no_more() {
+    let mut cluster = Cluster::start().await;
+    // Not the quorum's leader: its end would be noticed by all at once.
+    let mut ids = cluster.nodes.iter().map(|node| node.id);
+    let gone = ids.clone().find(|id| !cluster.node(*id).leads_quorum()).expect("a follower");
+    let other = ids.find(|id| *id != gone).expect("another node");
+    cluster.create("t", &[gone, other]).await;
+    let mut client = cluster.client(other).await;
+    assert_eq!(metadata(&mut client, "t").await.leader_id, gone);
+    // Its replica has to be talking with it for a closed connection to say anything.
+    let key = broker::TopicKey::Name("t".into());
+    assert_eq!(cluster.client(gone).await.produce("t", 0, batch(&["a"])).await.error_code, ErrorCode::NONE);
+    wait_until(|| cluster.node(other).broker.offsets(&key, 0).is_ok_and(|(known, _)| known == 1)).await;
+    let position = cluster.nodes.iter().position(|node| node.id == gone).expect("it is there");
+    let rest = cluster.nodes.remove(position).vanish();
+    wait_until(|| cluster.node(other).broker.has_just_gone(gone)).await;
+    let mut partition = metadata(&mut client, "t").await;
+    while partition.leader_id != other {
+        assert_eq!((partition.leader_id, partition.error_code), (-1, ErrorCode::LEADER_NOT_AVAILABLE));
+        partition = metadata(&mut client, "t").await;
+    }
+    cluster.stop().await;
+    drop(rest);
+}

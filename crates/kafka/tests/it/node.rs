@@ -141,6 +141,17 @@ impl Node {
         self.door.stats()
     }
 
+    pub(crate) fn leads_quorum(&self) -> bool {
+        self.ensemble.ensemble().status().mode == ensemble::Mode::Leader
+    }
+
+    /// Closes the port and all connections at once, as the end of a process does. The rest lives on in what is given back.
+    pub(crate) fn vanish(self) -> impl Sized {
+        let Node { door, controller, broker, tree, task, ensemble, _folder: folder, .. } = self;
+        door.abandon();
+        (controller, broker, tree, task, ensemble, folder)
+    }
+
     /// Stops the node as a process does it.
     pub(crate) async fn stop(self) {
         self.door.dismiss_clients();
