@@ -24,9 +24,9 @@ struct Lengths {
 }
 
 const FULL: Lengths = Lengths {
-    turn: Duration::from_secs(3),
+    turn: Duration::from_secs(2),
     peer_first: Duration::from_secs(12),
-    peer_later: Duration::from_secs(3),
+    peer_later: Duration::from_secs(2),
     ours: Duration::from_secs(1),
 };
 const QUICK: Lengths = Lengths {

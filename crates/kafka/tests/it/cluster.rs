@@ -209,6 +209,29 @@ async fn a_replica_must_be_of_this_cluster_and_of_this_life() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kafka_2_18_a_follower_hears_the_high_watermark_from_before_its_position_counted() {
+    let cluster = Cluster::start().await;
+    let id = cluster.create("t", &[1, 2]).await;
+    cluster.node(2).broker.stop_replicating();
+    let mut client = cluster.client(1).await;
+    let produce = kafka_wire::messages::ProduceRequest { ..produce_request("t", 0, 1, batch(&["a"])) };
+    assert_eq!(
+        ask!(client, Produce 9, produce).responses[0].partition_responses[0].error_code,
+        ErrorCode::NONE
+    );
+    let epoch = cluster.node(1).broker.applied().borrow().brokers[&2].epoch;
+    let mut request = fetch(id, Some((2, epoch)));
+    request.topics[0].partitions[0].fetch_offset = 1;
+    let mut heard = Vec::new();
+    for _ in 0..2 {
+        let answer = ask!(client, Fetch 17, request.clone());
+        heard.push(answer.responses[0].partitions[0].high_watermark);
+    }
+    assert_eq!(heard, [0, 1]);
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn any_node_describes_the_quorum_and_passes_changes_on() {
     let cluster = Cluster::start().await;
     let mut leaders = Vec::new();
