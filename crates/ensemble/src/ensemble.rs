@@ -248,7 +248,7 @@ impl Ensemble {
             self.core.watches.lock().forget(previous.watcher);
             previous.subscriber.closed(Closed::Moved);
         }
-        Some(Session { id, watcher, pulse, ensemble: self.clone() })
+        Some(Session { id, watcher, pulse, core: self.core.clone() })
     }
 
     fn next_session_id(&self) -> SessionId {
@@ -372,7 +372,7 @@ pub struct Session {
     id: SessionId,
     watcher: WatcherId,
     pulse: Arc<Pulse>,
-    ensemble: Ensemble,
+    core: Arc<Core>,
 }
 
 impl Session {
@@ -388,7 +388,7 @@ impl Session {
 
     /// Says that the client was heard of.
     pub fn touch(&self) {
-        self.pulse.touch(self.ensemble.core.world.clock.monotonic_ms());
+        self.pulse.touch(self.core.world.clock.monotonic_ms());
     }
 
     /// When the session was last heard of, for whoever keeps it alive without a connection's packets.
@@ -398,7 +398,7 @@ impl Session {
 
     /// Submits a write. `done` is called in the order of submission, under the tree's lock.
     pub fn submit(&self, auth: &[AuthId], request: Request, done: Completion) {
-        let core = &self.ensemble.core;
+        let core = &self.core;
         if !core.sessions.lock().is_attached(self.id, self.watcher) {
             let shared = core.shared.read();
             return complete(done, &core.view(&shared), Err(Refusal::SessionMoved));
@@ -413,19 +413,19 @@ impl Session {
 
     /// Calls back once everything that was submitted to the leader before is applied here (sync).
     pub fn sync(&self, done: Completion) {
-        self.ensemble.core.barrier(done);
+        self.core.barrier(done);
     }
 
     /// Submits the end of the session; its ephemerals go with it.
     pub fn close(&self, done: Completion) {
-        self.ensemble.core.sessions.lock().mark_closing(self.id);
-        self.ensemble.core.submit(Some(self.id), &[], Request::CloseSession { id: self.id }, done);
+        self.core.sessions.lock().mark_closing(self.id);
+        self.core.submit(Some(self.id), &[], Request::CloseSession { id: self.id }, done);
     }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
-        let core = &self.ensemble.core;
+        let core = &self.core;
         core.watches.lock().forget(self.watcher);
         core.sessions.lock().detach(self.id, self.watcher);
     }

@@ -5,10 +5,10 @@
 //! scan looks at a session once per its timeout and not at all between.
 use crate::subscriber::{Closed, Subscriber};
 use crate::watches::WatcherId;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use tree::SessionId;
+use tree::{DenseMap, SessionId};
 
 /// Client sessions of one node count up from its start time; below this the ids are of the node's own sessions.
 pub(crate) const OWN_SESSIONS_MAX: i64 = 1 << 20;
@@ -54,23 +54,57 @@ pub(crate) struct Attachment {
     pub(crate) subscriber: Arc<dyn Subscriber>,
 }
 
+/// Who speaks for a session.
+enum Voice {
+    /// Nobody, as far as is known here.
+    None,
+    /// A connection of this node.
+    Here(Attachment),
+    /// Another node, as far as the leader knows.
+    Elsewhere(Owner),
+}
+
 struct Tracked {
-    timeout_ms: u64,
+    timeout_ms: u32,
+    closing: bool,
     /// The bucket in which the session is looked at next.
     bucket_ms: u64,
     pulse: Arc<Pulse>,
-    attachment: Option<Attachment>,
-    /// The other node that speaks for the session, as far as the leader knows.
-    owner: Option<Owner>,
+    voice: Voice,
     /// The pulse that the leader was told of.
     reported_ms: u64,
-    closing: bool,
+}
+
+impl Tracked {
+    fn attachment(&self) -> Option<&Attachment> {
+        match &self.voice {
+            Voice::Here(attachment) => Some(attachment),
+            Voice::None | Voice::Elsewhere(_) => None,
+        }
+    }
+
+    fn is_attached_to(&self, watcher: WatcherId) -> bool {
+        self.attachment().is_some_and(|attachment| attachment.watcher == watcher)
+    }
+
+    fn timeout_ms(&self) -> u64 {
+        u64::from(self.timeout_ms)
+    }
+}
+
+impl Voice {
+    fn into_attachment(self) -> Option<Attachment> {
+        match self {
+            Voice::Here(attachment) => Some(attachment),
+            Voice::None | Voice::Elsewhere(_) => None,
+        }
+    }
 }
 
 /// The tracker.
 pub(crate) struct Sessions {
     tick_ms: u64,
-    tracked: HashMap<SessionId, Tracked>,
+    tracked: DenseMap<SessionId, Tracked>,
     /// The sessions that nodes opened for themselves, by node.
     of_nodes: BTreeMap<i32, BTreeSet<SessionId>>,
     buckets: BTreeMap<u64, Vec<SessionId>>,
@@ -81,7 +115,7 @@ impl Sessions {
     pub(crate) fn new(tick_ms: u64) -> Sessions {
         Sessions {
             tick_ms: tick_ms.max(1),
-            tracked: HashMap::new(),
+            tracked: DenseMap::new(),
             of_nodes: BTreeMap::new(),
             buckets: BTreeMap::new(),
         }
@@ -92,13 +126,13 @@ impl Sessions {
         let bucket_ms = self.bucket(now_ms + timeout_ms);
         let pulse = Arc::new(Pulse(AtomicU64::new(now_ms)));
         let tracked = Tracked {
-            timeout_ms,
+            // A timeout is an int of the protocol.
+            timeout_ms: u32::try_from(timeout_ms).unwrap_or(u32::MAX),
+            closing: false,
             bucket_ms,
             pulse,
-            attachment: None,
-            owner: None,
+            voice: Voice::None,
             reported_ms: 0,
-            closing: false,
         };
         if self.tracked.insert(id, tracked).is_none() {
             self.buckets.entry(bucket_ms).or_default().push(id);
@@ -129,11 +163,13 @@ impl Sessions {
     /// Gives every session its full timeout from now on: a new leader knows neither when they were heard of nor by whom.
     pub(crate) fn give_time(&mut self, now_ms: u64) {
         self.buckets.clear();
-        for (id, tracked) in &mut self.tracked {
+        for (id, tracked) in self.tracked.iter_mut() {
             tracked.pulse.touch(now_ms);
-            tracked.owner = None;
+            if let Voice::Elsewhere(_) = tracked.voice {
+                tracked.voice = Voice::None;
+            }
             tracked.closing = false;
-            tracked.bucket_ms = ((now_ms + tracked.timeout_ms) / self.tick_ms + 1) * self.tick_ms;
+            tracked.bucket_ms = ((now_ms + tracked.timeout_ms()) / self.tick_ms + 1) * self.tick_ms;
             self.buckets.entry(tracked.bucket_ms).or_default().push(*id);
         }
         for ids in self.buckets.values_mut() {
@@ -160,8 +196,14 @@ impl Sessions {
     /// Whether another node may speak for a session: it does so already, or nobody did (SessionTrackerImpl.checkSession).
     pub(crate) fn claim(&mut self, id: SessionId, owner: Owner) -> bool {
         match self.tracked.get_mut(&id) {
-            Some(tracked) if tracked.attachment.is_some() => false,
-            Some(tracked) => *tracked.owner.get_or_insert(owner) == owner,
+            Some(tracked) => match tracked.voice {
+                Voice::Here(_) => false,
+                Voice::Elsewhere(known) => known == owner,
+                Voice::None => {
+                    tracked.voice = Voice::Elsewhere(owner);
+                    true
+                }
+            },
             // The session's transaction is committed and not applied here yet, or it has ended: the tree knows.
             None => true,
         }
@@ -176,16 +218,15 @@ impl Sessions {
     ) -> Option<Attachment> {
         let tracked = self.tracked.get_mut(&id)?;
         tracked.pulse.touch(now_ms);
-        tracked.owner = Some(owner);
-        tracked.attachment.take()
+        std::mem::replace(&mut tracked.voice, Voice::Elsewhere(owner)).into_attachment()
     }
 
     /// The sessions with a connection here that were heard of since this was last asked.
     pub(crate) fn take_heard_of(&mut self) -> Vec<SessionId> {
         let mut heard = Vec::new();
-        for (id, tracked) in &mut self.tracked {
+        for (id, tracked) in self.tracked.iter_mut() {
             let pulse_ms = tracked.pulse.0.load(Ordering::Relaxed);
-            if tracked.attachment.is_some() && pulse_ms > tracked.reported_ms {
+            if tracked.attachment().is_some() && pulse_ms > tracked.reported_ms {
                 tracked.reported_ms = pulse_ms;
                 heard.push(*id);
             }
@@ -206,7 +247,7 @@ impl Sessions {
         self.buckets.clear();
         self.of_nodes.clear();
         for (_, tracked) in self.tracked.drain() {
-            if let Some(attachment) = tracked.attachment {
+            if let Voice::Here(attachment) = tracked.voice {
                 attachment.subscriber.closed(Closed::NodeStopping);
             }
         }
@@ -227,26 +268,23 @@ impl Sessions {
         tracked.pulse.touch(now_ms);
         // The leader says that it is open, so that whatever was to end it did not come to pass.
         tracked.closing = false;
-        tracked.owner = None;
         tracked.reported_ms = 0;
-        Some((tracked.pulse.clone(), tracked.attachment.replace(to)))
+        let before = std::mem::replace(&mut tracked.voice, Voice::Here(to));
+        Some((tracked.pulse.clone(), before.into_attachment()))
     }
 
     /// Forgets the connection, if the session is still attached to it.
     pub(crate) fn detach(&mut self, id: SessionId, watcher: WatcherId) {
         if let Some(tracked) = self.tracked.get_mut(&id)
-            && tracked.attachment.as_ref().is_some_and(|attachment| attachment.watcher == watcher)
+            && tracked.is_attached_to(watcher)
         {
-            tracked.attachment = None;
+            tracked.voice = Voice::None;
         }
     }
 
     /// Whether the session is attached to this very connection.
     pub(crate) fn is_attached(&self, id: SessionId, watcher: WatcherId) -> bool {
-        self.tracked
-            .get(&id)
-            .and_then(|tracked| tracked.attachment.as_ref())
-            .is_some_and(|attachment| attachment.watcher == watcher)
+        self.tracked.get(&id).is_some_and(|tracked| tracked.is_attached_to(watcher))
     }
 
     /// Says that a closeSession is proposed: the session takes no connection any more.
@@ -271,10 +309,11 @@ impl Sessions {
                 self.buckets.remove(&tracked.bucket_ms);
             }
         }
-        if let Some(attachment) = &tracked.attachment {
+        let attachment = tracked.voice.into_attachment();
+        if let Some(attachment) = &attachment {
             attachment.subscriber.closed(Closed::SessionEnded);
         }
-        tracked.attachment
+        attachment
     }
 
     /// The sessions whose time is up; they are marked as closing. Those that were heard of are put into a later bucket.
@@ -285,7 +324,7 @@ impl Sessions {
         {
             for id in entry.remove() {
                 let Some(tracked) = self.tracked.get_mut(&id) else { continue };
-                let deadline = tracked.pulse.0.load(Ordering::Relaxed) + tracked.timeout_ms;
+                let deadline = tracked.pulse.0.load(Ordering::Relaxed) + tracked.timeout_ms();
                 let bucket_ms = (deadline / self.tick_ms + 1) * self.tick_ms;
                 if bucket_ms <= now_ms && !tracked.closing {
                     tracked.closing = true;
@@ -313,7 +352,7 @@ impl Sessions {
 
     /// Every session with a connection here, to tell it that the node can't serve it.
     pub(crate) fn attachments(&self) -> impl Iterator<Item = (SessionId, &Attachment)> {
-        self.tracked.iter().filter_map(|(id, tracked)| Some((*id, tracked.attachment.as_ref()?)))
+        self.tracked.iter().filter_map(|(id, tracked)| Some((*id, tracked.attachment()?)))
     }
 
     fn bucket(&self, at_ms: u64) -> u64 {
@@ -338,7 +377,7 @@ mod tests {
     fn a_session_that_is_heard_of_lives_on() {
         let mut sessions = Sessions::new(100);
         sessions.track(SessionId(1), 200, 0);
-        let pulse = sessions.tracked[&SessionId(1)].pulse.clone();
+        let pulse = sessions.tracked.get(&SessionId(1)).expect("tracked").pulse.clone();
         for now in (0..2_000).step_by(150) {
             pulse.touch(now);
             assert!(sessions.expired(now).is_empty(), "at {now}");

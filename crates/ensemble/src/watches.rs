@@ -5,7 +5,7 @@
 use crate::subscriber::{Subscriber, WatchEvent};
 use hashbrown::{HashMap, HashSet};
 use std::sync::Arc;
-use tree::{EventKind, Zxid};
+use tree::{DenseMap, EventKind, Zxid};
 
 /// Names a watcher: one connection, or one in-process client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -70,14 +70,30 @@ const ONE_SHOT: u8 = DATA | CHILDREN;
 
 struct Watcher {
     subscriber: Arc<dyn Subscriber>,
-    paths: HashSet<Arc<str>>,
+    /// Most connections watch nothing and pay for a pointer only.
+    paths: Option<Box<HashSet<Arc<str>>>>,
+}
+
+impl Watcher {
+    fn paths(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.paths.iter().flat_map(|paths| paths.iter())
+    }
+
+    fn remove_path(&mut self, path: &str) {
+        if let Some(paths) = &mut self.paths {
+            paths.remove(path);
+            if paths.is_empty() {
+                self.paths = None;
+            }
+        }
+    }
 }
 
 /// The table. The caller holds the tree's lock, so that tables and tree move together.
 #[derive(Default)]
 pub struct Watches {
     by_path: HashMap<Arc<str>, Vec<(WatcherId, u8)>>,
-    by_watcher: HashMap<WatcherId, Watcher>,
+    by_watcher: DenseMap<WatcherId, Watcher>,
     next: u64,
     /// How many (path, watcher) pairs hold a recursive watch; ancestors are looked up only if there is one.
     recursive: usize,
@@ -90,15 +106,15 @@ impl Watches {
     pub fn register(&mut self, subscriber: Arc<dyn Subscriber>) -> WatcherId {
         self.next += 1;
         let id = WatcherId(self.next);
-        self.by_watcher.insert(id, Watcher { subscriber, paths: HashSet::new() });
+        self.by_watcher.insert(id, Watcher { subscriber, paths: None });
         id
     }
 
     /// Forgets a watcher with all its watches.
     pub fn forget(&mut self, id: WatcherId) {
         let Some(watcher) = self.by_watcher.remove(&id) else { return };
-        for path in watcher.paths {
-            self.take_bits(&path, id, !0);
+        for path in watcher.paths() {
+            self.take_bits(path, id, !0);
         }
     }
 
@@ -110,7 +126,7 @@ impl Watches {
             None => Arc::from(path),
         };
         // A path may have thousands of watchers; only one that is among them already has to be looked for.
-        let is_new = watcher.paths.insert(key.clone());
+        let is_new = watcher.paths.get_or_insert_default().insert(key.clone());
         let entries = self.by_path.entry(key).or_default();
         let known = if is_new { None } else { entries.iter().position(|(other, _)| *other == id) };
         let position = known.unwrap_or_else(|| {
@@ -193,7 +209,7 @@ impl Watches {
 
     /// How many paths are watched, and by how many watchers (`wchs`).
     pub fn summary(&self) -> (usize, usize) {
-        let watchers = self.by_watcher.values().filter(|watcher| !watcher.paths.is_empty()).count();
+        let watchers = self.by_watcher.values().filter(|watcher| watcher.paths.is_some()).count();
         (self.by_path.len(), watchers)
     }
 
@@ -204,7 +220,7 @@ impl Watches {
 
     /// The paths that a watcher watches (`wchc`).
     pub fn paths_of(&self, id: WatcherId) -> impl Iterator<Item = &str> {
-        self.by_watcher.get(&id).into_iter().flat_map(|watcher| watcher.paths.iter().map(AsRef::as_ref))
+        self.by_watcher.get(&id).into_iter().flat_map(|watcher| watcher.paths().map(AsRef::as_ref))
     }
 
     /// Appends who waits at `path` for one of `wanted`, and uses up one-shot watches among them.
@@ -229,7 +245,7 @@ impl Watches {
         }
         for id in emptied {
             if let Some(watcher) = self.by_watcher.get_mut(&id) {
-                watcher.paths.remove(path);
+                watcher.remove_path(path);
             }
         }
     }
@@ -257,7 +273,7 @@ impl Watches {
         let used =
             self.by_path.get(path).is_some_and(|entries| entries.iter().any(|(other, _)| *other == id));
         if !used && let Some(watcher) = self.by_watcher.get_mut(&id) {
-            watcher.paths.remove(path);
+            watcher.remove_path(path);
         }
     }
 }

@@ -244,7 +244,7 @@ fn find(tree: &Tree, path: &Arc<str>) -> Result<NodeId, MisfitReason> {
 
 fn close_session(tree: &mut Tree, id: SessionId) -> Result<(), MisfitReason> {
     let session = tree.sessions.get(&id).ok_or(MisfitReason::NoSession(id))?;
-    if !session.ephemerals.is_empty() {
+    if session.ephemerals.len() > 0 {
         return Err(MisfitReason::SessionInUse(id));
     }
     tree.sessions.remove(&id);

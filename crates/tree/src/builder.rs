@@ -13,7 +13,7 @@ use crate::owner::Owner;
 use crate::path;
 use crate::snapshot::{Image, NodeImage, SessionImage};
 use crate::stat::RawStat;
-use crate::tree::{Session, Tree};
+use crate::tree::{Ephemerals, Session, Tree};
 
 /// The czxid of a node that was named but never came; no transaction has it.
 const PLACEHOLDER: Zxid = Zxid(i64::MIN);
@@ -103,7 +103,7 @@ impl TreeBuilder {
             timeout_ms: image.timeout_ms,
             password_sha256: image.password_sha256,
             last_offset: image.last_offset,
-            ephemerals: HashSet::new(),
+            ephemerals: Ephemerals::default(),
         };
         match self.tree.sessions.insert(image.id, session) {
             None => Ok(()),
@@ -125,7 +125,7 @@ impl TreeBuilder {
         }
         for (id, nodes) in self.owned {
             match self.tree.sessions.get_mut(&id) {
-                Some(session) => session.ephemerals = nodes,
+                Some(session) => session.ephemerals = Ephemerals::of(nodes),
                 None => {
                     let orphan = nodes.into_iter().next().unwrap_or(root);
                     return Err(RestoreError::MissingSession(self.tree.path_of(orphan), id));

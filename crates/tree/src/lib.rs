@@ -4,7 +4,7 @@
 //! A write goes through here twice. [`prepare`] judges a [`Request`] against the [`Tree`] plus the changes in flight
 //! ([`Pending`]) and resolves it to a [`Txn`]; once that is committed, [`Tree::apply`] executes it and says which events
 //! watches may be waiting for. Reads look at the applied tree only. [`Tree::begin_snapshot`] and [`TreeBuilder`] take
-//! the tree apart into [`Image`]s and put it together again.
+//! the tree apart into [`Image`]s and put it together again. Sessions are kept in a [`DenseMap`]; the ensemble has use for it too.
 //!
 //! Semantics are those of Apache ZooKeeper's `PrepRequestProcessor` and `DataTree`, with the deviations that
 //! ARCHITECTURE.md and the docs of the items name.
@@ -14,6 +14,7 @@ mod acl_table;
 mod apply;
 mod auth;
 mod builder;
+mod dense;
 mod digest;
 mod error;
 mod ids;
@@ -33,6 +34,7 @@ mod watch;
 pub use acl::{Acl, AclList, AuthId, Id, ParsePermsError, Perms};
 pub use auth::{digest_id, is_super, masked_for, permits};
 pub use builder::TreeBuilder;
+pub use dense::DenseMap;
 pub use digest::Digest;
 pub use error::{Misfit, MisfitReason, Refused, RestoreError, TreeError};
 pub use ids::{SessionId, Zxid};

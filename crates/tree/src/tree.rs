@@ -5,10 +5,11 @@
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use hashbrown::{DefaultHashBuilder, HashMap, HashSet, HashTable};
+use hashbrown::{DefaultHashBuilder, HashSet, HashTable};
 
 use crate::acl::AclList;
 use crate::acl_table::AclTable;
+use crate::dense::DenseMap;
 use crate::ids::{SessionId, Zxid};
 use crate::node::{NO_NODE, Node, NodeId, Slab};
 use crate::owner::Owner;
@@ -27,7 +28,38 @@ pub struct Session {
     pub password_sha256: PasswordDigest,
     /// Offset of its record.
     pub last_offset: i64,
-    pub(crate) ephemerals: HashSet<NodeId>,
+    pub(crate) ephemerals: Ephemerals,
+}
+
+/// The ephemeral nodes of a session; most sessions have none and pay for a pointer only.
+#[derive(Debug, Default)]
+pub(crate) struct Ephemerals(Option<Box<HashSet<NodeId>>>);
+
+impl Ephemerals {
+    pub(crate) fn of(nodes: HashSet<NodeId>) -> Ephemerals {
+        Ephemerals(Some(Box::new(nodes)))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.as_ref().map_or(0, |nodes| nodes.len())
+    }
+
+    pub(crate) fn insert(&mut self, id: NodeId) {
+        self.0.get_or_insert_default().insert(id);
+    }
+
+    fn remove(&mut self, id: NodeId) {
+        if let Some(nodes) = &mut self.0 {
+            nodes.remove(&id);
+            if nodes.is_empty() {
+                self.0 = None;
+            }
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = NodeId> {
+        self.0.iter().flat_map(|nodes| nodes.iter().copied())
+    }
 }
 
 impl Session {
@@ -56,7 +88,7 @@ pub struct Tree {
     hasher: DefaultHashBuilder,
     pub(crate) root: Option<NodeId>,
     pub(crate) acls: AclTable,
-    pub(crate) sessions: HashMap<SessionId, Session>,
+    pub(crate) sessions: DenseMap<SessionId, Session>,
     containers: HashSet<NodeId>,
     ttls: HashSet<NodeId>,
     /// Number of quota limit nodes; while it is 0 no write needs to look for a quota.
@@ -82,7 +114,7 @@ impl Tree {
             hasher: DefaultHashBuilder::default(),
             root: None,
             acls: AclTable::new(),
-            sessions: HashMap::new(),
+            sessions: DenseMap::new(),
             containers: HashSet::new(),
             ttls: HashSet::new(),
             limits: 0,
@@ -147,7 +179,7 @@ impl Tree {
         let mut paths: Vec<Arc<str>> = session
             .ephemerals
             .iter()
-            .map(|&node| self.path_of(node))
+            .map(|node| self.path_of(node))
             .filter(|path| path.starts_with(prefix))
             .collect();
         paths.sort_unstable();
@@ -271,7 +303,7 @@ impl Tree {
             }
             Owner::Session(session) => {
                 if let Some(session) = self.sessions.get_mut(&session) {
-                    session.ephemerals.remove(&id);
+                    session.ephemerals.remove(id);
                 }
             }
             Owner::Persistent => {}

@@ -2,22 +2,26 @@
 //!
 //! Invariants: everything for the client goes through one buffer under one short mutex, in the order in which the tree hands it out;
 //! what arrives after the end is dropped; a client that doesn't read costs at most [`OUTPUT_BYTES_MAX`] and one reply.
-//! Requests that are started and not answered are in `line`, in the order in which they were sent (reference 3.6): a write is
+//! A connection that has nothing to do rests: nothing is left of it but this, its session and its socket, which [`crate::resting`]
+//! watches; whatever arrives for it calls it back. Requests that are started and not answered are in `line`, in the order in which they were sent (reference 3.6): a write is
 //! answered by its completion, which then answers the reads behind it, so that they see the tree right after that write and before
 //! the connection's next.
 use crate::door::Door;
 use crate::reply;
 use crate::request::{Asked, Read};
+use crate::resting::Resting;
 use crate::stats::{Answered, ConnectionStats};
 use bytes::BytesMut;
-use ensemble::{Closed, Subscriber, WatchEvent};
+use ensemble::{Closed, Session, Subscriber, WatchEvent};
 use jute::ErrorCode;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::future::poll_fn;
+use std::io;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use tokio::sync::Notify;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::task::{Poll, Waker};
 use tree::{AuthId, SessionId};
 
 /// Unwritten output beyond which no further request of the connection is executed.
@@ -29,6 +33,10 @@ const OUTPUT_BYTES_MAX: usize = 16 << 20;
 const FORCED_OUTPUT_BYTES_MAX: usize = 64 << 20;
 /// Requests of one connection that are started and not answered.
 pub(crate) const LINE_MAX: usize = 1000;
+/// For how long a connection must have been silent before it is asked to rest: after requests, and after nothing but pings.
+/// Whoever asks often finds its task in place; ten thousand sessions that only ping hardly ever have one.
+const SILENCE_AFTER_REQUESTS_MS: u64 = 2000;
+const SILENCE_AFTER_PINGS_MS: u64 = 100;
 
 /// How a connection stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,13 +72,27 @@ pub(crate) struct Snapshot {
 }
 
 struct Outbox {
+    /// `None` while there is nothing on hand.
+    work: Option<Box<Work>>,
+    /// The rest of it while it rests.
+    resting: Option<Resting>,
+    ending: Ending,
+    word: bool,
+    identities: Arc<[AuthId]>,
+    session: Option<SessionInfo>,
+    stats: ConnectionStats,
+}
+
+/// What a connection has on hand; one that rests has nothing.
+#[derive(Default)]
+struct Work {
     buffer: BytesMut,
     /// Bytes that the connection's task has taken out and not yet written.
     taken: usize,
-    ending: Ending,
     line: VecDeque<InLine>,
     /// How many writes are in line.
     submitted: usize,
+    outstanding: usize,
     /// Whether a read at the head of the line has been taken out and is being answered.
     draining: bool,
     /// Whether a read in line must be answered before the next write is judged (auth).
@@ -79,12 +101,12 @@ struct Outbox {
     cautious: bool,
     /// Whether a write in line ends the session.
     closing_session: bool,
-    identities: Arc<[AuthId]>,
-    session: Option<SessionInfo>,
-    stats: ConnectionStats,
-    outstanding: usize,
     throttled: bool,
-    word: bool,
+    /// Whether the connection's task is to rest if it can.
+    asked_to_rest: bool,
+    /// Whether there is something to do that the connection's task has not seen.
+    woken: bool,
+    waker: Option<Waker>,
 }
 
 /// A request that is started and not answered.
@@ -102,37 +124,29 @@ pub(crate) struct Connection {
     remote: SocketAddr,
     established_wall_ms: i64,
     last_heard_ms: AtomicU64,
+    /// Whether requests other than pings arrived since it last rested.
+    busy: AtomicBool,
     outbox: Mutex<Outbox>,
-    wake: Notify,
 }
 
 impl Connection {
     /// A fresh connection, which is known by its address only.
-    pub(crate) fn new(id: u64, door: Arc<Door>, remote: SocketAddr) -> Connection {
-        let identities = Arc::from([AuthId::new("ip", &remote.ip().to_string())]);
+    pub(crate) fn new(id: u64, door: Arc<Door>, remote: SocketAddr, identities: Arc<[AuthId]>) -> Connection {
         Connection {
             id,
             remote,
             established_wall_ms: door.world.clock.wall_ms(),
             last_heard_ms: AtomicU64::new(door.now_ms()),
+            busy: AtomicBool::new(false),
             outbox: Mutex::new(Outbox {
-                buffer: BytesMut::new(),
-                taken: 0,
+                work: None,
+                resting: None,
                 ending: Ending::Open,
-                line: VecDeque::new(),
-                submitted: 0,
-                draining: false,
-                barrier: false,
-                cautious: false,
-                closing_session: false,
+                word: false,
                 identities,
                 session: None,
                 stats: ConnectionStats::default(),
-                outstanding: 0,
-                throttled: false,
-                word: false,
             }),
-            wake: Notify::new(),
             door,
         }
     }
@@ -171,9 +185,91 @@ impl Connection {
         self.door.stats.bytes_received.fetch_add(bytes as u64, Relaxed);
     }
 
+    /// Notes that a request other than a ping arrived.
+    pub(crate) fn note_busy(&self) {
+        self.busy.store(true, Relaxed);
+    }
+
+    /// Whether it has been silent for so long that it should rest.
+    pub(crate) fn is_idle(&self, now_ms: u64) -> bool {
+        let patience =
+            if self.busy.load(Relaxed) { SILENCE_AFTER_REQUESTS_MS } else { SILENCE_AFTER_PINGS_MS };
+        now_ms.saturating_sub(self.last_heard_ms.load(Relaxed)) > patience
+    }
+
+    /// Asks the connection's task to rest, if it can.
+    pub(crate) fn ask_to_rest(&self) {
+        let mut outbox = self.outbox.lock();
+        if outbox.resting.is_none() {
+            outbox.work().asked_to_rest = true;
+            self.call(outbox);
+        }
+    }
+
+    /// Whether the connection's task was asked to rest since it was last seen here.
+    pub(crate) fn was_asked_to_rest(&self) -> bool {
+        let mut outbox = self.outbox.lock();
+        outbox.work.as_mut().is_some_and(|work| std::mem::take(&mut work.asked_to_rest))
+    }
+
+    /// Rests, if there is nothing on hand: from now on the door watches the socket, and there is no task. What can't rest is handed back.
+    pub(crate) fn rest(
+        &self,
+        session: Session,
+        stream: TcpStream,
+    ) -> io::Result<Option<(Session, TcpStream)>> {
+        let mut outbox = self.outbox.lock();
+        if !outbox.is_quiet() {
+            return Ok(Some((session, stream)));
+        }
+        // A moment that calls it back waits for this lock, and finds it resting.
+        self.door.resting.watch(&stream, self.id)?;
+        outbox.work = None;
+        outbox.resting = Some(Resting { session, stream, called: false });
+        self.busy.store(false, Relaxed);
+        Ok(None)
+    }
+
+    /// Ends its rest: whoever gets something serves the connection. `None` if it doesn't rest.
+    pub(crate) fn rise(&self) -> Option<(Session, TcpStream)> {
+        let Resting { session, stream, .. } = self.outbox.lock().resting.take()?;
+        Some((session, stream))
+    }
+
     /// Waits until there is output, an answer or the end.
     pub(crate) async fn woken(&self) {
-        self.wake.notified().await;
+        poll_fn(|context| {
+            let mut outbox = self.outbox.lock();
+            let work = outbox.work();
+            if std::mem::take(&mut work.woken) {
+                return Poll::Ready(());
+            }
+            match &mut work.waker {
+                Some(waker) => waker.clone_from(context.waker()),
+                waker => *waker = Some(context.waker().clone()),
+            }
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Calls whoever serves the connection to look for what there is to do; one that rests is called back.
+    fn call(&self, mut outbox: MutexGuard<'_, Outbox>) {
+        if let Some(resting) = &mut outbox.resting {
+            let is_first = !std::mem::replace(&mut resting.called, true);
+            drop(outbox);
+            if is_first {
+                self.door.resting.call(self.id);
+            }
+            return;
+        }
+        let work = outbox.work();
+        work.woken = true;
+        let waker = work.waker.take();
+        drop(outbox);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
     }
 
     /// Its state for the four-letter words.
@@ -182,8 +278,8 @@ impl Connection {
         Snapshot {
             stats: outbox.stats.clone(),
             session: outbox.session,
-            outstanding: outbox.outstanding,
-            throttled: outbox.throttled,
+            outstanding: outbox.work.as_ref().map_or(0, |work| work.outstanding),
+            throttled: outbox.work.as_ref().is_some_and(|work| work.throttled),
             unwritten: outbox.unwritten(),
             word: outbox.word,
         }
@@ -212,7 +308,8 @@ impl Connection {
     /// Adds proven identities; one that is there already is not added again.
     pub(crate) fn add_identities(&self, added: &[AuthId]) {
         let mut outbox = self.outbox.lock();
-        outbox.barrier = outbox.line.iter().any(|waiting| matches!(waiting, InLine::Read(_, Read::Auth(_))));
+        let work = outbox.work();
+        work.barrier = work.line.iter().any(|waiting| matches!(waiting, InLine::Read(_, Read::Auth(_))));
         let fresh = added.iter().filter(|id| !outbox.identities.contains(id));
         let all: Vec<AuthId> = outbox.identities.iter().chain(fresh).cloned().collect();
         outbox.identities = all.into();
@@ -233,11 +330,12 @@ impl Connection {
         if outbox.ending == Ending::Open || how == Ending::Now {
             outbox.ending = how;
         }
-        if how == Ending::Now {
-            outbox.buffer = BytesMut::new();
+        if how == Ending::Now
+            && let Some(work) = &mut outbox.work
+        {
+            work.buffer = BytesMut::new();
         }
-        drop(outbox);
-        self.wake.notify_one();
+        self.call(outbox);
     }
 
     /// How it stands.
@@ -248,14 +346,15 @@ impl Connection {
     /// Takes everything that is to be written. What was taken before must be written.
     pub(crate) fn take_output(&self) -> BytesMut {
         let mut outbox = self.outbox.lock();
-        let buffer = std::mem::take(&mut outbox.buffer);
-        outbox.taken = buffer.len();
+        let Some(work) = &mut outbox.work else { return BytesMut::new() };
+        let buffer = std::mem::take(&mut work.buffer);
+        work.taken = buffer.len();
         buffer
     }
 
     /// Says how much of what was taken is still unwritten.
     pub(crate) fn note_unwritten(&self, bytes: usize) {
-        self.outbox.lock().taken = bytes;
+        self.outbox.lock().work().taken = bytes;
     }
 
     /// Whether so much output is unwritten that no further request should be executed.
@@ -265,12 +364,12 @@ impl Connection {
 
     /// Requests that arrived and are not answered.
     pub(crate) fn outstanding(&self) -> usize {
-        self.outbox.lock().outstanding
+        self.outbox.lock().work.as_ref().map_or(0, |work| work.outstanding)
     }
 
     /// Notes for `cons` whether its socket is being read.
     pub(crate) fn set_throttled(&self, throttled: bool) {
-        self.outbox.lock().throttled = throttled;
+        self.outbox.lock().work().throttled = throttled;
     }
 
     /// Notes that a frame arrived, which is a request if it has `bytes` to hold until it is answered.
@@ -279,14 +378,14 @@ impl Connection {
         let mut outbox = self.outbox.lock();
         outbox.stats.received += 1;
         if let Some(bytes) = request_bytes {
-            outbox.outstanding += 1;
+            outbox.work().outstanding += 1;
             self.door.request_arrived(bytes);
         }
     }
 
     /// Notes that a request will never be answered, because the connection ends.
     pub(crate) fn abandoned(&self, asked: &Asked) {
-        self.outbox.lock().outstanding -= 1;
+        self.outbox.lock().work().outstanding -= 1;
         self.door.request_done(asked.bytes);
     }
 
@@ -294,44 +393,47 @@ impl Connection {
     /// `None` if it has to wait.
     pub(crate) fn line_up_write(&self, ends_session: bool) -> Option<Arc<[AuthId]>> {
         let mut outbox = self.outbox.lock();
-        if outbox.line.len() >= LINE_MAX || !outbox.may_pass_reads() {
+        let work = outbox.work();
+        if work.line.len() >= LINE_MAX || !work.may_pass_reads() {
             return None;
         }
-        outbox.line.push_back(InLine::Write);
-        outbox.submitted += 1;
-        outbox.closing_session |= ends_session;
+        work.line.push_back(InLine::Write);
+        work.submitted += 1;
+        work.closing_session |= ends_session;
         Some(outbox.identities.clone())
     }
 
     /// Whether a read has nothing before it and can be answered at once.
     pub(crate) fn is_line_empty(&self) -> bool {
         let outbox = self.outbox.lock();
-        outbox.line.is_empty() && !outbox.draining
+        outbox.work.as_ref().is_none_or(|work| work.line.is_empty() && !work.draining)
     }
 
     /// Whether there is room in line.
     pub(crate) fn has_line_room(&self) -> bool {
-        self.outbox.lock().line.len() < LINE_MAX
+        self.outbox.lock().work().line.len() < LINE_MAX
     }
 
     /// Puts a read in line, to be answered when everything before it is.
     pub(crate) fn line_up_read(&self, asked: Asked, read: Read) {
         let mut outbox = self.outbox.lock();
-        outbox.barrier |= matches!(read, Read::Auth(_));
-        outbox.line.push_back(InLine::Read(asked, read));
+        let work = outbox.work();
+        work.barrier |= matches!(read, Read::Auth(_));
+        work.line.push_back(InLine::Read(asked, read));
     }
 
     /// Whether a read is first in line and may be answered now.
     pub(crate) fn has_read_first(&self) -> bool {
         let mut outbox = self.outbox.lock();
-        !outbox.draining && matches!(outbox.line.front(), Some(InLine::Read(..))) && outbox.may_drain()
+        let Some(work) = &outbox.work else { return false };
+        !work.draining && matches!(work.line.front(), Some(InLine::Read(..))) && outbox.may_drain()
     }
 
     /// Takes the read that is first in line, if there is one and it may be answered now. Whoever got one asks again until there
     /// is none: nobody else answers reads meanwhile.
     pub(crate) fn next_read(&self) -> Option<(Asked, Read)> {
         let mut outbox = self.outbox.lock();
-        outbox.draining = false;
+        outbox.work().draining = false;
         if outbox.unwritten() > FORCED_OUTPUT_BYTES_MAX {
             tracing::warn!(remote = %self.remote, "a client sends requests and doesn't read the answers; closing its connection");
             outbox.cut();
@@ -339,13 +441,14 @@ impl Connection {
         if !outbox.may_drain() {
             return None;
         }
-        match outbox.line.pop_front() {
+        let work = outbox.work();
+        match work.line.pop_front() {
             Some(InLine::Read(asked, read)) => {
-                outbox.draining = true;
+                work.draining = true;
                 Some((asked, read))
             }
             Some(write) => {
-                outbox.line.push_front(write);
+                work.line.push_front(write);
                 None
             }
             None => None,
@@ -356,14 +459,15 @@ impl Connection {
     /// accounted for it.
     pub(crate) fn write_done(&self) {
         let mut outbox = self.outbox.lock();
-        outbox.line.pop_front();
-        outbox.submitted -= 1;
+        let work = outbox.work();
+        work.line.pop_front();
+        work.submitted -= 1;
     }
 
     /// Forgets the reads in line, because the connection ends; writes are still answered, to nobody.
     pub(crate) fn abandon_reads(&self) {
         let mut reads = Vec::new();
-        self.outbox.lock().line.retain(|waiting| match waiting {
+        self.outbox.lock().work().line.retain(|waiting| match waiting {
             InLine::Write => true,
             InLine::Read(asked, _) => {
                 reads.push(*asked);
@@ -375,17 +479,9 @@ impl Connection {
         }
     }
 
-    /// Gives memory back that an idle connection doesn't need.
-    pub(crate) fn shrink(&self) {
-        let mut outbox = self.outbox.lock();
-        if outbox.line.is_empty() {
-            outbox.line = VecDeque::new();
-        }
-    }
-
     /// Lets the connection's task look for what there is to do.
     pub(crate) fn wake(&self) {
-        self.wake.notify_one();
+        self.call(self.outbox.lock());
     }
 
     /// Puts a packet without a header, as the answer to a connect request or a four-letter word.
@@ -394,7 +490,7 @@ impl Connection {
         if outbox.ending != Ending::Open {
             return;
         }
-        body(&mut outbox.buffer);
+        body(&mut outbox.work().buffer);
         outbox.stats.sent += 1;
         self.door.stats.sent.fetch_add(1, Relaxed);
     }
@@ -410,13 +506,15 @@ impl Connection {
         };
         self.door.request_done(asked.bytes);
         let mut outbox = self.outbox.lock();
-        outbox.outstanding -= 1;
-        if outbox.ending != Ending::Open {
+        let is_open = outbox.ending == Ending::Open;
+        let work = outbox.work();
+        work.outstanding -= 1;
+        if !is_open {
             return;
         }
-        let before = outbox.buffer.len();
-        reply::put_reply(&mut outbox.buffer, asked.xid, zxid, err, body);
-        let size = (outbox.buffer.len() - before) as u64;
+        let before = work.buffer.len();
+        reply::put_reply(&mut work.buffer, asked.xid, zxid, err, body);
+        let size = (work.buffer.len() - before) as u64;
         outbox.stats.sent += 1;
         outbox.stats.answered(&answered);
         drop(outbox);
@@ -432,8 +530,12 @@ impl Connection {
 }
 
 impl Outbox {
+    fn work(&mut self) -> &mut Work {
+        self.work.get_or_insert_default()
+    }
+
     fn unwritten(&self) -> usize {
-        self.buffer.len() + self.taken
+        self.work.as_ref().map_or(0, |work| work.unwritten())
     }
 
     /// Whether a read may be answered: not beyond what the client reads, unless a write behind it can't be held back.
@@ -441,10 +543,28 @@ impl Outbox {
         if self.ending != Ending::Open {
             return false;
         }
-        let full = self.unwritten() > OUTPUT_PAUSE_BYTES;
-        let forced = full && self.submitted > 0;
-        self.cautious |= forced;
+        let work = self.work();
+        let full = work.unwritten() > OUTPUT_PAUSE_BYTES;
+        let forced = full && work.submitted > 0;
+        work.cautious |= forced;
         !full || forced
+    }
+
+    /// Whether nothing is on hand, so that it can rest.
+    fn is_quiet(&self) -> bool {
+        self.ending == Ending::Open && self.work.as_ref().is_none_or(|work| work.is_done())
+    }
+
+    /// Ends the connection at once and drops what it would have written.
+    fn cut(&mut self) {
+        self.ending = Ending::Now;
+        self.work().buffer = BytesMut::new();
+    }
+}
+
+impl Work {
+    fn unwritten(&self) -> usize {
+        self.buffer.len() + self.taken
     }
 
     /// Whether a write may be submitted while there may be reads in line. Somebody must be sure to answer these before the write
@@ -457,10 +577,14 @@ impl Outbox {
         will_be_drained && !self.cautious && !self.barrier
     }
 
-    /// Ends the connection at once and drops what it would have written.
-    fn cut(&mut self) {
-        self.ending = Ending::Now;
-        self.buffer = BytesMut::new();
+    /// Whether nothing is left to do, be it by the connection's task or by a write that is under way.
+    fn is_done(&self) -> bool {
+        self.unwritten() == 0
+            && self.line.is_empty()
+            && self.outstanding == 0
+            && !self.draining
+            && !self.closing_session
+            && !self.woken
     }
 }
 
@@ -474,31 +598,31 @@ impl Subscriber for Connection {
         if outbox.ending != Ending::Open {
             return;
         }
-        let before = outbox.buffer.len();
-        reply::put_event(&mut outbox.buffer, event);
-        let size = outbox.buffer.len() - before;
+        let work = outbox.work();
+        let before = work.buffer.len();
+        reply::put_event(&mut work.buffer, event);
+        let size = work.buffer.len() - before;
         outbox.stats.sent += 1;
         if outbox.unwritten() > OUTPUT_BYTES_MAX {
             outbox.cut();
             tracing::warn!(remote = %self.remote, "a client doesn't read its watch events; closing its connection");
         }
-        drop(outbox);
         self.door.stats.sent.fetch_add(1, Relaxed);
         self.door.stats.watch_bytes.fetch_add(size as u64, Relaxed);
-        self.wake.notify_one();
+        self.call(outbox);
     }
 
     fn closed(&self, reason: Closed) {
         let mut outbox = self.outbox.lock();
         // The client asked for the end itself and is owed the answer, after which the connection ends.
-        if reason == Closed::SessionEnded && outbox.closing_session && outbox.ending == Ending::Open {
+        let asked = outbox.work.as_ref().is_some_and(|work| work.closing_session);
+        if reason == Closed::SessionEnded && asked && outbox.ending == Ending::Open {
             return;
         }
         if outbox.ending == Ending::Open {
             outbox.ending = Ending::AfterOutput;
         }
-        drop(outbox);
+        self.call(outbox);
         tracing::debug!(remote = %self.remote, ?reason, "a session left its connection");
-        self.wake.notify_one();
     }
 }

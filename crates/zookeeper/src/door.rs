@@ -4,7 +4,8 @@
 //! byte of it is read; once the door is told to stop it accepts nobody, tells every connection and waits for them.
 use crate::config::ZooKeeperConfig;
 use crate::connection::Connection;
-use crate::serving;
+use crate::resting::{self, RestRoom};
+use crate::serving::{self, Served};
 use crate::stats::ServerStats;
 use base::World;
 use ensemble::{Census, Ensemble, Mode};
@@ -18,6 +19,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+use tree::AuthId;
 
 /// The version of ZooKeeper that this door behaves as, then our own: tools read the numbers up to the first `-`.
 pub const VERSION: &str = concat!("3.9.5-zoolog-", env!("CARGO_PKG_VERSION"));
@@ -125,6 +127,7 @@ pub(crate) struct Door {
     pub(crate) world: World,
     pub(crate) ensemble: Ensemble,
     pub(crate) stats: ServerStats,
+    pub(crate) resting: RestRoom,
     address: SocketAddr,
     started_ms: u64,
     register: Mutex<Register>,
@@ -140,22 +143,32 @@ pub(crate) struct Door {
 struct Register {
     next: u64,
     connections: HashMap<u64, Arc<Connection>>,
-    per_address: HashMap<IpAddr, u32>,
+    per_address: HashMap<IpAddr, Visitors>,
+}
+
+/// The connections from one address.
+struct Visitors {
+    count: u32,
+    /// What the address alone proves; all of them share it.
+    identities: Arc<[AuthId]>,
 }
 
 /// A door that serves. Dropping it doesn't stop it; [`RunningDoor::stop`] does.
 pub struct RunningDoor {
     door: Arc<Door>,
     accepting: JoinHandle<()>,
+    watching: JoinHandle<()>,
+    sweeping: JoinHandle<()>,
 }
 
 /// Opens the port and begins to serve its clients. The ensemble must be ready: an open port means a serving server (reference
 /// 3.40).
 ///
 /// # Errors
-/// Another process opened the same port meanwhile.
+/// Another process opened the same port meanwhile, or the system gives no means to watch sockets.
 pub fn serve(port: BoundPort, config: ZooKeeperConfig, ensemble: Ensemble) -> io::Result<RunningDoor> {
     let world = ensemble.world().clone();
+    let (resting, poll) = RestRoom::open()?;
     let listener = port.socket.listen(config.client_port_listen_backlog.unwrap_or(LISTEN_BACKLOG))?;
     let door = Arc::new(Door {
         address: listener.local_addr()?,
@@ -164,6 +177,7 @@ pub fn serve(port: BoundPort, config: ZooKeeperConfig, ensemble: Ensemble) -> io
         world,
         ensemble,
         stats: ServerStats::default(),
+        resting,
         register: Mutex::default(),
         stopping: AtomicBool::new(false),
         stop: Notify::new(),
@@ -172,7 +186,9 @@ pub fn serve(port: BoundPort, config: ZooKeeperConfig, ensemble: Ensemble) -> io
         request_bytes: AtomicUsize::new(0),
     });
     let accepting = tokio::spawn(accept(door.clone(), listener));
-    Ok(RunningDoor { door, accepting })
+    let watching = tokio::spawn(resting::watch(door.clone(), poll));
+    let sweeping = tokio::spawn(resting::sweep(door.clone()));
+    Ok(RunningDoor { door, accepting, watching, sweeping })
 }
 
 impl RunningDoor {
@@ -206,6 +222,8 @@ impl RunningDoor {
                 "ZooKeeper clients left behind at shutdown"
             );
         }
+        self.sweeping.abort();
+        self.watching.abort();
     }
 }
 
@@ -238,15 +256,33 @@ impl Door {
             return;
         };
         tokio::spawn(async move {
-            serving::run(&connection, stream).await;
-            self.unregister(&connection);
+            let served = serving::open(&connection, stream).await;
+            self.after(&connection, served);
         });
+    }
+
+    /// Serves a client again that rested; nothing happens if it doesn't rest.
+    pub(crate) fn rouse(self: &Arc<Self>, id: u64) {
+        let Some(connection) = self.register.lock().connections.get(&id).cloned() else { return };
+        let Some((session, stream)) = connection.rise() else { return };
+        let door = self.clone();
+        tokio::spawn(async move {
+            let served = serving::resume(&connection, session, stream).await;
+            door.after(&connection, served);
+        });
+    }
+
+    fn after(&self, connection: &Connection, served: Served) {
+        match served {
+            Served::Rests => {}
+            Served::Ended => self.unregister(connection),
+        }
     }
 
     fn register(self: &Arc<Self>, remote: SocketAddr) -> Option<Arc<Connection>> {
         let mut register = self.register.lock();
         let total = register.connections.len();
-        let from_here = register.per_address.get(&remote.ip()).copied().unwrap_or(0);
+        let from_here = register.per_address.get(&remote.ip()).map_or(0, |visitors| visitors.count);
         if self.config.max_cnxns > 0 && total >= self.config.max_cnxns as usize {
             tracing::warn!(%remote, limit = self.config.max_cnxns, "too many connections (maxCnxns)");
             return None;
@@ -257,9 +293,14 @@ impl Door {
             return None;
         }
         register.next += 1;
-        let connection = Arc::new(Connection::new(register.next, self.clone(), remote));
-        register.connections.insert(connection.id(), connection.clone());
-        *register.per_address.entry(remote.ip()).or_default() += 1;
+        let id = register.next;
+        let visitors = register.per_address.entry(remote.ip()).or_insert_with(|| Visitors {
+            count: 0,
+            identities: Arc::from([AuthId::new("ip", &remote.ip().to_string())]),
+        });
+        visitors.count += 1;
+        let connection = Arc::new(Connection::new(id, self.clone(), remote, visitors.identities.clone()));
+        register.connections.insert(id, connection.clone());
         Some(connection)
     }
 
@@ -267,9 +308,9 @@ impl Door {
         let mut register = self.register.lock();
         register.connections.remove(&connection.id());
         let address = connection.remote().ip();
-        if let Some(count) = register.per_address.get_mut(&address) {
-            *count -= 1;
-            if *count == 0 {
+        if let Some(visitors) = register.per_address.get_mut(&address) {
+            visitors.count -= 1;
+            if visitors.count == 0 {
                 register.per_address.remove(&address);
             }
         }

@@ -1,7 +1,7 @@
 //! Door 2181: frames, sessions' connections, reply order and four-letter words.
 //!
-//! [`bind`] opens the port, [`serve`] begins to serve it. Each client has one task (`serving`) and one outbox
-//! (`connection`), into which the ensemble puts answers and watch events in the order of the tree. What a frame asks for is
+//! [`bind`] opens the port, [`serve`] begins to serve it. Each client has one outbox (`connection`), into which the ensemble puts
+//! answers and watch events in the order of the tree, and while it is not idle (`resting`) one task (`serving`). What a frame asks for is
 //! judged in `request`; `reads` answers from the tree at one moment, `writes` from what became of a transaction. `words` are
 //! the four-letter words, `door` holds the listener and its limits.
 //!
@@ -16,6 +16,7 @@ mod opening;
 mod reads;
 mod reply;
 mod request;
+mod resting;
 mod serving;
 mod stats;
 mod summary;

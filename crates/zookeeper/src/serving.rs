@@ -2,7 +2,7 @@
 //!
 //! Invariants: requests of a connection take effect in the order in which they were sent (reference 3.6): a read that has nothing
 //! before it is answered at once, everything else goes in line; a connection is not read while it has enough on its hands; an
-//! idle one holds no buffer.
+//! idle one holds no buffer, and after a while its task ends until something arrives for it.
 use crate::connection::{Connection, Ending};
 use crate::frames::Frames;
 use crate::opening;
@@ -12,6 +12,7 @@ use crate::request::{self, Action, Call, Write};
 use crate::writes;
 use bytes::{Buf, BytesMut};
 use ensemble::Session;
+use jute::OpCode;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
@@ -31,15 +32,67 @@ const LINGER: Duration = Duration::from_millis(500);
 /// The same in bytes.
 const LINGER_BYTES_MAX: usize = 64 << 10;
 
-/// Serves a connection from its first byte to its last.
-pub(crate) async fn run(connection: &Arc<Connection>, stream: TcpStream) {
+/// What became of a connection that was served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Served {
+    /// It has nothing to do; the door brings it back when something arrives.
+    Rests,
+    /// It is over.
+    Ended,
+}
+
+/// Serves a connection from its first byte.
+pub(crate) async fn open(connection: &Arc<Connection>, stream: TcpStream) -> Served {
     let mut frames = Frames::new(0);
-    // The opening is boxed so that the state of an idle connection doesn't have to have room for it.
+    // The opening is boxed so that the state of a served connection doesn't have to have room for it.
     let session = Box::pin(opening::open(connection, &stream, &mut frames)).await;
-    if let Some(session) = session {
-        frames.set_max(connection.door().config.jute_max_buffer);
+    let Some(session) = session else {
+        Box::pin(deliver(connection, stream, BytesMut::new())).await;
+        connection.drop_now();
+        return Served::Ended;
+    };
+    serve(connection, session, stream, frames).await
+}
+
+/// Serves a connection that rested.
+pub(crate) async fn resume(
+    connection: &Arc<Connection>,
+    session: Session,
+    stream: std::net::TcpStream,
+) -> Served {
+    let watched = connection.door().resting.forget(&stream).and_then(|()| TcpStream::from_std(stream));
+    match watched {
+        Ok(stream) => serve(connection, session, stream, Frames::new(0)).await,
+        Err(error) => lost(connection, &error),
+    }
+}
+
+/// A connection whose socket can't be watched is over.
+fn lost(connection: &Connection, error: &io::Error) -> Served {
+    tracing::warn!(remote = %connection.remote(), %error, "a ZooKeeper client's socket can't be watched; closing its connection");
+    connection.drop_now();
+    Served::Ended
+}
+
+async fn serve(
+    connection: &Arc<Connection>,
+    mut session: Session,
+    mut stream: TcpStream,
+    mut frames: Frames,
+) -> Served {
+    frames.set_max(connection.door().config.jute_max_buffer);
+    loop {
+        connection.door().resting.note_served(connection.clone());
         let mut serving = Serving::new(connection.clone(), session, stream, frames);
         let outcome = serving.serve().await;
+        if let Ok(Pause::Rest) = outcome {
+            match serving.rest() {
+                Ok(None) => return Served::Rests,
+                Ok(Some(busy)) => (session, stream, frames) = busy,
+                Err(error) => return lost(connection, &error),
+            }
+            continue;
+        }
         if let Err(error) = &outcome {
             tracing::debug!(remote = %connection.remote(), %error, "a connection ended");
         }
@@ -47,10 +100,9 @@ pub(crate) async fn run(connection: &Arc<Connection>, stream: TcpStream) {
         if outcome.is_ok() {
             Box::pin(deliver(connection, stream, unwritten)).await;
         }
-    } else {
-        Box::pin(deliver(connection, stream, BytesMut::new())).await;
+        connection.drop_now();
+        return Served::Ended;
     }
-    connection.drop_now();
 }
 
 /// Writes the last output, then waits a moment for the client to close first.
@@ -131,6 +183,15 @@ enum Progress {
     None,
 }
 
+/// Why a connection is served no further for now.
+#[derive(PartialEq, Eq)]
+enum Pause {
+    /// It is to end once its last output is delivered.
+    End,
+    /// It was asked to rest and has nothing to do.
+    Rest,
+}
+
 impl Serving {
     fn new(connection: Arc<Connection>, session: Session, stream: TcpStream, frames: Frames) -> Serving {
         Serving {
@@ -146,12 +207,12 @@ impl Serving {
         }
     }
 
-    /// Serves until the connection is to end (then its last output is to be delivered) or fails.
-    async fn serve(&mut self) -> io::Result<()> {
+    /// Serves until the connection is to end or to rest, or fails.
+    async fn serve(&mut self) -> io::Result<Pause> {
         loop {
             self.flush()?;
             if self.connection.ending() != Ending::Open {
-                return Ok(());
+                return Ok(Pause::End);
             }
             let progress = self.parse()?;
             if self.start() == Progress::Some || progress == Progress::Some {
@@ -159,7 +220,31 @@ impl Serving {
                 tokio::task::consume_budget().await;
                 continue;
             }
+            if self.connection.was_asked_to_rest() {
+                if self.has_nothing() {
+                    return Ok(Pause::Rest);
+                }
+                self.connection.door().resting.note_served(self.connection.clone());
+            }
             self.wait().await?;
+        }
+    }
+
+    /// Whether nothing of the client is held here.
+    fn has_nothing(&self) -> bool {
+        self.frames.buffered().is_empty()
+            && self.calls.is_empty()
+            && self.unwritten.is_empty()
+            && !self.said_last
+    }
+
+    /// Rests, unless something came up for the connection meanwhile; then everything is handed back.
+    fn rest(self) -> io::Result<Option<(Session, TcpStream, Frames)>> {
+        let Serving { connection, session, stream, frames, .. } = self;
+        let stream = stream.into_std()?;
+        match connection.rest(session, stream)? {
+            None => Ok(None),
+            Some((session, stream)) => Ok(Some((session, TcpStream::from_std(stream)?, frames))),
         }
     }
 
@@ -210,6 +295,9 @@ impl Serving {
             self.connection.received(Some(call.asked.bytes));
             self.call_bytes += call.asked.bytes;
             self.said_last = call.ends_connection();
+            if call.asked.op != Some(OpCode::Ping) {
+                self.connection.note_busy();
+            }
             self.calls.push_back(call);
             progress = Progress::Some;
         }
@@ -312,7 +400,6 @@ impl Serving {
             self.connection.set_throttled(self.throttled);
         }
         self.frames.shrink();
-        self.connection.shrink();
         let interest = match (reads, self.unwritten.is_empty()) {
             (true, true) => Interest::READABLE,
             (true, false) => Interest::READABLE | Interest::WRITABLE,
