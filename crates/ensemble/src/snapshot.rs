@@ -20,6 +20,8 @@ use tree::{Image, Zxid};
 const SUFFIX: &str = ".checkpoint";
 /// The ending while one is being written.
 const PART_SUFFIX: &str = ".checkpoint.part";
+/// What is added to the name of a snapshot that is damaged.
+const DAMAGED_SUFFIX: &str = ".damaged";
 /// A batch of a snapshot is closed at this size, which is also how finely the head can be read.
 const BATCH_BYTES: usize = 64 << 10;
 /// How many bytes are read at once when a snapshot is loaded.
@@ -75,7 +77,7 @@ impl SnapshotFile {
         path: &Path,
         visit: impl FnMut(SnapshotRecord) -> io::Result<()>,
     ) -> io::Result<SnapshotFile> {
-        let end = parse_name(path).ok_or_else(|| invalid(path, "its name is no snapshot's"))?;
+        let end = end_of(path).ok_or_else(|| invalid(path, "its name is no snapshot's"))?;
         SnapshotFile::load_as(disk, path, end, visit)
     }
 
@@ -387,7 +389,7 @@ pub(crate) fn list(disk: &dyn Disk, dir: &Path) -> io::Result<Vec<PathBuf>> {
         let name = entry.path.to_string_lossy();
         if name.ends_with(PART_SUFFIX) {
             disk.remove_file(&entry.path)?;
-        } else if parse_name(&entry.path).is_some() {
+        } else if end_of(&entry.path).is_some() {
             found.push(entry.path);
         }
     }
@@ -395,8 +397,16 @@ pub(crate) fn list(disk: &dyn Disk, dir: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
+/// Takes a damaged snapshot's name away from it; its content stays for whoever wants to look.
+pub(crate) fn set_aside(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(DAMAGED_SUFFIX);
+    disk.rename(path, Path::new(&name))?;
+    path.parent().map_or(Ok(()), |parent| disk.sync_dir(parent))
+}
+
 /// The end of a snapshot as its file's name says.
-fn parse_name(path: &Path) -> Option<LogOffset> {
+pub(crate) fn end_of(path: &Path) -> Option<LogOffset> {
     let stem = path.file_name()?.to_str()?.strip_suffix(SUFFIX)?;
     let (offset, epoch) = stem.split_once('-')?;
     if offset.len() != 20 || epoch.len() != 10 {

@@ -12,7 +12,7 @@ use crate::subscriber::Closed;
 use crate::vote_file;
 use crate::wire::LISTENER;
 use crate::writer;
-use crate::znode_log::ZnodeLog;
+use crate::znode_log::{Restoring, ZnodeLog};
 use base::World;
 use base::worker::Worker;
 use parking_lot::Mutex;
@@ -72,10 +72,14 @@ impl RunningEnsemble {
         let failed = |source: io::Error| StartError::Log { dir: config.dir.display().to_string(), source };
         let mut builder = TreeBuilder::new();
         let (segment_bytes, history) = (config.segment_bytes, config.snapshot_every);
-        let znode_log = ZnodeLog::open(world.clone(), &config.dir, segment_bytes, history, |record| {
-            let image = match record {
-                SnapshotRecord::Node(node) => Image::Node(node),
-                SnapshotRecord::Session(session) => Image::Session(session),
+        let znode_log = ZnodeLog::open(world.clone(), &config.dir, segment_bytes, history, |step| {
+            let image = match step {
+                Restoring::Anew => {
+                    builder = TreeBuilder::new();
+                    return Ok(());
+                }
+                Restoring::Record(SnapshotRecord::Node(node)) => Image::Node(node),
+                Restoring::Record(SnapshotRecord::Session(session)) => Image::Session(session),
             };
             builder.add(image).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
         })

@@ -6,7 +6,7 @@
 use crate::control;
 use crate::records::SnapshotRecord;
 use crate::snapshot::{self, SnapshotFile, SnapshotWriter, Summary};
-use base::World;
+use base::{Disk, World};
 use bytes::Bytes;
 use log::{
     Batch, CleanupPolicy, Log, LogConfig, LogError, LogOptions, ReadLimits, TailBudget, TopicPartition,
@@ -35,6 +35,13 @@ const FLUSHED_MARK_BYTES_MAX: u64 = 64;
 /// The folder of the topic's only partition.
 const FOLDER: &str = "__znodes-0";
 
+/// What the tree is restored from.
+pub(crate) enum Restoring {
+    /// A snapshot begins; what came before it was of a damaged one.
+    Anew,
+    Record(SnapshotRecord),
+}
+
 /// The log and its snapshots.
 pub(crate) struct ZnodeLog {
     world: World,
@@ -51,27 +58,18 @@ pub(crate) struct ZnodeLog {
 }
 
 impl ZnodeLog {
-    /// Opens the log below `dir` and hands the newest whole snapshot's records to `visit`.
+    /// Opens the log below `dir` and hands the newest whole snapshot to `restore`. A damaged snapshot is set aside: the log tells again what
+    /// followed an older one.
     pub(crate) fn open(
         world: World,
         dir: &Path,
         segment_bytes: u32,
         history: u64,
-        mut visit: impl FnMut(SnapshotRecord) -> io::Result<()>,
+        restore: impl FnMut(Restoring) -> io::Result<()>,
     ) -> io::Result<ZnodeLog> {
         let dir = dir.join(FOLDER);
         world.disk.create_dir_all(&dir)?;
-        let mut paths = snapshot::list(&*world.disk, &dir)?.into_iter();
-        let mut snapshots = Vec::new();
-        if let Some(newest) = paths.next() {
-            // A snapshot is whole once it has its name; one that can't be read means that the disk lost what it had
-            // flushed, and going on with less would silently lose acknowledged changes.
-            snapshots.push(Arc::new(SnapshotFile::load(&*world.disk, &newest, &mut visit)?));
-        }
-        for path in paths {
-            snapshots.push(Arc::new(SnapshotFile::load(&*world.disk, &path, |_| Ok(()))?));
-        }
-        snapshots.reverse();
+        let Found { whole: snapshots, damaged } = find_snapshots(&*world.disk, &dir, restore)?;
         let end = snapshots.last().map_or(LogOffset::default(), |snapshot| snapshot.end);
         let log = Log::open(LogOptions {
             world: world.clone(),
@@ -92,7 +90,8 @@ impl ZnodeLog {
         }
         if log.log_start_offset() > end.offset {
             let message = format!(
-                "__znodes starts at offset {} but its newest snapshot ends at {}; the part between is missing",
+                "__znodes starts at offset {} but its newest whole snapshot ends at {}; the part between is missing. If the other nodes \
+                 have it, give this one an empty data folder",
                 log.log_start_offset(),
                 end.offset
             );
@@ -103,7 +102,12 @@ impl ZnodeLog {
         let history = i64::try_from(history).unwrap_or(i64::MAX);
         let snapshots = RwLock::new(snapshots);
         let znode_log = ZnodeLog { world, dir, log, snapshots, noting: Mutex::new(()), history, appended };
-        znode_log.look_for_damage(recovered, end.offset)?;
+        // What a snapshot covers was flushed before the snapshot was, so that even a damaged one tells how far the log went.
+        let covered = damaged.iter().filter_map(|path| snapshot::end_of(path)).map(|end| end.offset);
+        znode_log.look_for_damage(recovered, covered.fold(end.offset, i64::max))?;
+        for path in damaged {
+            snapshot::set_aside(&*znode_log.world.disk, &path)?;
+        }
         Ok(znode_log)
     }
 
@@ -366,6 +370,43 @@ impl ZnodeLog {
     pub(crate) fn remove_doomed_files(&self) -> Result<(), LogError> {
         self.log.remove_doomed_files()
     }
+}
+
+/// The snapshots of a folder.
+struct Found {
+    /// Oldest first.
+    whole: Vec<Arc<SnapshotFile>>,
+    damaged: Vec<PathBuf>,
+}
+
+/// Looks at the snapshots of a folder and restores the newest whole one. A snapshot is whole once it has its name; one that can't be read
+/// is no longer what the disk had flushed.
+fn find_snapshots(
+    disk: &dyn Disk,
+    dir: &Path,
+    mut restore: impl FnMut(Restoring) -> io::Result<()>,
+) -> io::Result<Found> {
+    let mut found = Found { whole: Vec::new(), damaged: Vec::new() };
+    for path in snapshot::list(disk, dir)? {
+        let loaded = match found.whole.is_empty() {
+            true => restore(Restoring::Anew)
+                .and_then(|()| SnapshotFile::load(disk, &path, |record| restore(Restoring::Record(record)))),
+            false => SnapshotFile::load(disk, &path, |_| Ok(())),
+        };
+        match loaded {
+            Ok(snapshot) => found.whole.push(Arc::new(snapshot)),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                tracing::error!(%error, "a snapshot of __znodes is damaged; the disk loses data");
+                found.damaged.push(path);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    if found.whole.is_empty() {
+        restore(Restoring::Anew)?;
+    }
+    found.whole.reverse();
+    Ok(found)
 }
 
 /// Nothing removes records of this topic but snapshots, and only the writer decides when to flush.

@@ -3,7 +3,7 @@ use base::disk::Entry;
 use base::{Disk, File, OpenMode, World};
 use ensemble::{Coordinator, CoordinatorError, EmbeddedClient, EnsembleConfig, RunningEnsemble, Write};
 use std::io::{self, IoSlice};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tree::CreateMode;
@@ -137,27 +137,60 @@ async fn a_failed_flush_stops_the_node_and_acknowledges_nothing_more() {
     node.stop().await.unwrap();
 }
 
+/// The snapshots of a node that is down, oldest first.
+fn snapshots(dir: &Path) -> Vec<PathBuf> {
+    let folder = std::fs::read_dir(dir.join("__znodes-0")).unwrap().map(|entry| entry.unwrap().path());
+    let mut found: Vec<_> =
+        folder.filter(|path| path.extension().is_some_and(|ending| ending == "checkpoint")).collect();
+    found.sort();
+    found
+}
+
+/// Changes a bit in the middle.
+fn flip(path: &Path) {
+    let mut content = std::fs::read(path).unwrap();
+    let middle = content.len() / 2;
+    content[middle] ^= 1;
+    std::fs::write(path, content).unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn a_damaged_snapshot_is_refused_with_its_name() {
+async fn a_damaged_snapshot_is_set_aside_and_the_log_tells_what_it_held() {
     let dir = tempfile::tempdir().unwrap();
-    let node = filled(&config(dir.path()), 100).await;
-    node.stop().await.unwrap();
-    let mut damaged = None;
-    for entry in std::fs::read_dir(dir.path().join("__znodes-0")).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_some_and(|ending| ending == "checkpoint") {
-            let mut content = std::fs::read(&path).unwrap();
-            let middle = content.len() / 2;
-            content[middle] ^= 1;
-            std::fs::write(&path, content).unwrap();
-            damaged = Some(path);
+    for damaged in [1, usize::MAX] {
+        let node = filled(&config(dir.path()), 150).await;
+        node.abandon().await;
+        let found = snapshots(dir.path());
+        assert!(found.len() > 1, "{found:?}");
+        let damaged: Vec<_> = found.iter().rev().take(damaged).collect();
+        damaged.iter().for_each(|path| flip(path));
+        let (node, client) = serving(&config(dir.path())).await;
+        for i in 0..150 {
+            assert!(client.get(&format!("/n{i}")).await.unwrap().is_some(), "/n{i}");
         }
+        for path in damaged {
+            assert!(!path.exists() && path.with_extension("checkpoint.damaged").exists(), "{path:?}");
+        }
+        for i in 0..150 {
+            client.multi(vec![Write::Delete { path: format!("/n{i}"), version: -1 }]).await.unwrap();
+        }
+        node.stop().await.unwrap();
     }
-    let name = damaged.expect("a snapshot was written").file_name().unwrap().to_string_lossy().into_owned();
-    let refused =
-        RunningEnsemble::start(World::system(), config(dir.path()), None).err().expect("it does not start");
-    let text = format!("{refused}");
-    assert!(text.contains("checkpoint") || text.contains(&name), "{text}");
+}
+
+/// Without the part of the log that only the snapshots hold, nothing would be right.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_whole_snapshot_a_log_that_begins_later_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = EnsembleConfig { segment_bytes: 4 << 10, ..config(dir.path()) };
+    let node = filled(&config, 300).await;
+    node.stop().await.unwrap();
+    snapshots(dir.path()).iter().for_each(|path| flip(path));
+    for _ in 0..2 {
+        let refused = RunningEnsemble::start(World::system(), config.clone(), None).err();
+        let text = refused.expect("it does not start").to_string();
+        assert!(text.contains("__znodes starts at offset") && text.contains("is missing"), "{text}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -199,10 +232,7 @@ async fn damage_below_the_newest_snapshot_is_noticed() {
     let config = config(dir.path());
     let node = filled(&config, 100).await;
     node.abandon().await;
-    let names =
-        std::fs::read_dir(dir.path().join("__znodes-0")).unwrap().map(|entry| entry.unwrap().file_name());
-    let snapshots = names.filter(|name| name.to_string_lossy().ends_with(".checkpoint")).count();
-    assert!(snapshots > 0, "a snapshot covers the damage");
+    assert!(!snapshots(dir.path()).is_empty(), "a snapshot covers the damage");
     damage(dir.path(), "/n5");
     let refused = RunningEnsemble::start(World::system(), config, None).err().expect("it is the only voter");
     assert!(refused.to_string().contains("lost"), "{refused}");
