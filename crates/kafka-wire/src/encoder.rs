@@ -1,11 +1,11 @@
 //! Writes one message as a list of chunks: small fields are gathered, large byte fields and record sets are spliced in
-//! between without a copy.
+//! between without a copy, or named where they lie in a file.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::field::{Field, Shape};
 use crate::table::Row;
-use crate::{EncodeError, Records};
+use crate::{EncodeError, Piece, Records};
 
 /// From this length on, in bytes, a chunk is spliced; below it copying is cheaper than one more entry of the vectored
 /// write.
@@ -14,11 +14,11 @@ const SPLICE_FROM: usize = 1024;
 /// Room that a new encoder starts with, in bytes: enough for most responses without records.
 const START_CAPACITY: usize = 256;
 
-/// The output of encoding: gathered bytes, and spliced chunks with the position in them where each belongs.
+/// The output of encoding: gathered bytes, and spliced pieces with the position in them where each belongs.
 #[derive(Debug)]
 pub struct Encoder {
     buf: BytesMut,
-    splices: Vec<(usize, Bytes)>,
+    splices: Vec<(usize, Piece)>,
     spliced: usize,
     shape: Shape,
 }
@@ -51,32 +51,39 @@ impl Encoder {
     }
 
     /// Ends encoding. The chunks in wire order, none of them empty.
-    pub fn finish(self) -> Vec<Bytes> {
+    ///
+    /// # Errors
+    /// [`EncodeError::InFile`] if records lie in a file: see [`Encoder::finish_pieces`].
+    pub fn finish(self) -> Result<Vec<Bytes>, EncodeError> {
+        self.finish_pieces().into_iter().map(Piece::into_memory).collect()
+    }
+
+    /// Ends encoding. The pieces in wire order, none of them empty.
+    pub fn finish_pieces(self) -> Vec<Piece> {
         let gathered = self.buf.freeze();
-        let mut chunks = Vec::with_capacity(self.splices.len() * 2 + 1);
+        let mut pieces = Vec::with_capacity(self.splices.len() * 2 + 1);
         let mut from = 0;
-        for (at, chunk) in self.splices {
+        for (at, piece) in self.splices {
             if at > from {
-                chunks.push(gathered.slice(from..at));
+                pieces.push(gathered.slice(from..at).into());
             }
-            chunks.push(chunk);
+            pieces.push(piece);
             from = at;
         }
         if from < gathered.len() {
-            chunks.push(gathered.slice(from..));
+            pieces.push(gathered.slice(from..).into());
         }
-        chunks
+        pieces
     }
 
-    /// Ends encoding with a frame: as [`Encoder::finish`], but the first four bytes, which the caller left for it,
-    /// take the frame's size.
-    pub(crate) fn finish_frame(mut self) -> Result<Vec<Bytes>, EncodeError> {
+    /// Makes the output a frame: the first four bytes, which the caller left for it, take the frame's size.
+    pub(crate) fn into_frame(mut self) -> Result<Encoder, EncodeError> {
         let len = self.len().saturating_sub(4);
         let size = i32::try_from(len).map_err(|_| EncodeError::TooLong { len })?;
         if let Some(prefix) = self.buf.first_chunk_mut::<4>() {
             *prefix = size.to_be_bytes();
         }
-        Ok(self.finish())
+        Ok(self)
     }
 
     /// Sets the shape that the following fields are written in.
@@ -165,12 +172,16 @@ impl Encoder {
             self.buf.put_slice(chunk);
         } else {
             self.spliced += chunk.len();
-            self.splices.push((self.buf.len(), chunk.clone()));
+            self.splices.push((self.buf.len(), Piece::Memory(chunk.clone())));
         }
     }
 
-    /// Appends every chunk of a record set.
+    /// Appends every chunk of a record set, or the range of the file that it is.
     pub(crate) fn put_records(&mut self, records: &Records) {
+        if let Some(range) = records.file().filter(|range| range.len > 0) {
+            self.spliced += range.len;
+            self.splices.push((self.buf.len(), Piece::File(range.clone())));
+        }
         for chunk in records.chunks() {
             self.put_chunk(chunk);
         }

@@ -116,6 +116,12 @@ pub enum EncodeError {
         /// The string's length in bytes.
         len: usize,
     },
+    /// Records lie in a file, and whoever wants the frame can do with bytes only.
+    #[error("{len} bytes of records lie in a file, but are wanted in memory")]
+    InFile {
+        /// How many.
+        len: usize,
+    },
     /// An array, byte field or frame is longer than its 32-bit length can say.
     #[error("length {len} does not fit the protocol's 31-bit lengths")]
     TooLong {

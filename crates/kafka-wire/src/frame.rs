@@ -5,7 +5,9 @@ use bytes::Bytes;
 
 use crate::field::Field;
 use crate::header::{decode_response_header, encode_response_header};
-use crate::{ApiKey, DecodeError, Decoder, EncodeError, Encoder, Message, Request, RequestHeader, Response};
+use crate::{
+    ApiKey, DecodeError, Decoder, EncodeError, Encoder, Message, Piece, Request, RequestHeader, Response,
+};
 
 /// Reads the header of a request frame (without its size prefix). The decoder returned is in front of the request, for
 /// [`Request::decode`] or [`Message::decode`]; the version is not checked yet.
@@ -59,7 +61,7 @@ pub fn encode_response<M: Message>(
     correlation_id: i32,
     message: &M,
 ) -> Result<Vec<Bytes>, EncodeError> {
-    response_frame(api, version, correlation_id, |e| message.encode(e, version))
+    response_frame(api, version, correlation_id, |e| message.encode(e, version))?.finish()
 }
 
 impl Request {
@@ -78,7 +80,16 @@ impl Response {
     /// # Errors
     /// As of [`encode_response`].
     pub fn to_frame(&self, version: i16, correlation_id: i32) -> Result<Vec<Bytes>, EncodeError> {
-        response_frame(self.api(), version, correlation_id, |e| self.encode(e, version))
+        response_frame(self.api(), version, correlation_id, |e| self.encode(e, version))?.finish()
+    }
+
+    /// The same frame, in which records may lie in files.
+    ///
+    /// # Errors
+    /// As of [`encode_response`].
+    pub fn to_pieces(&self, version: i16, correlation_id: i32) -> Result<Vec<Piece>, EncodeError> {
+        let frame = response_frame(self.api(), version, correlation_id, |e| self.encode(e, version))?;
+        Ok(frame.finish_pieces())
     }
 }
 
@@ -91,7 +102,7 @@ fn request_frame(
     e.put(&[0; 4]);
     header.encode(&mut e)?;
     encode(&mut e)?;
-    e.finish_frame()
+    e.into_frame()?.finish()
 }
 
 /// A response frame around the body that `encode` writes.
@@ -100,12 +111,12 @@ fn response_frame(
     version: i16,
     correlation_id: i32,
     encode: impl FnOnce(&mut Encoder) -> Result<(), EncodeError>,
-) -> Result<Vec<Bytes>, EncodeError> {
+) -> Result<Encoder, EncodeError> {
     let mut e = Encoder::new();
     e.put(&[0; 4]);
     encode_response_header(&mut e, api, version, correlation_id)?;
     encode(&mut e)?;
-    e.finish_frame()
+    e.into_frame()
 }
 
 /// Encodes a message alone, without size and header, in one piece.
@@ -115,7 +126,7 @@ fn response_frame(
 pub fn encode_body<M: Message>(message: &M, version: i16) -> Result<Bytes, EncodeError> {
     let mut e = Encoder::new();
     message.encode(&mut e, version)?;
-    Ok(join(e))
+    join(e)
 }
 
 /// Encodes a message as the keys and values of Kafka's internal topics hold it: two bytes of version, then the message.
@@ -126,7 +137,7 @@ pub fn encode_prefixed<M: Message>(message: &M, version: i16) -> Result<Bytes, E
     let mut e = Encoder::new();
     version.write(&mut e, false)?;
     message.encode(&mut e, version)?;
-    Ok(join(e))
+    join(e)
 }
 
 /// Decodes a message in the form of [`encode_prefixed`] into its version and the message, which must fill `bytes`.
@@ -142,6 +153,6 @@ pub fn decode_prefixed<M: Message>(bytes: Bytes) -> Result<(i16, M), DecodeError
 }
 
 /// The encoder's output in one piece.
-fn join(e: Encoder) -> Bytes {
-    e.finish().into_iter().collect::<crate::Records>().to_bytes()
+fn join(e: Encoder) -> Result<Bytes, EncodeError> {
+    Ok(e.finish()?.into_iter().collect::<crate::Records>().to_bytes())
 }

@@ -5,7 +5,8 @@
 //! - decoding never panics, never allocates for a length that the remaining input cannot hold, and spends at most
 //!   [`Decoder::memory_limit`] bytes on arrays;
 //! - strings, byte fields and record sets borrow the frame they came in (by reference count, see [`Str`]);
-//! - encoding never copies record sets: a frame is a list of chunks for one vectored write (see [`Encoder`]);
+//! - encoding never copies record sets: a frame is a list of chunks for one vectored write (see [`Encoder`]), and of ranges of files for
+//!   whoever can send them (see [`Piece`]);
 //! - no field is lost silently: a value that a version cannot carry is an [`EncodeError`] unless Kafka marks the field
 //!   as ignorable.
 
@@ -19,6 +20,7 @@ mod frame;
 mod frames;
 mod header;
 pub mod messages;
+mod piece;
 mod records;
 mod table;
 mod text;
@@ -41,6 +43,7 @@ pub use frame::{
 };
 pub use frames::{BadSize, Frames};
 pub use header::RequestHeader;
+pub use piece::{BatchFile, FileRange, Piece};
 pub use records::Records;
 pub use table::Message;
 pub use text::Str;

@@ -30,7 +30,7 @@ fn sample_response(api: ApiKey, version: i16, seed: u64) -> Response {
 fn whole(encode: impl FnOnce(&mut Encoder) -> Result<(), EncodeError>) -> Bytes {
     let mut e = Encoder::new();
     encode(&mut e).expect("a sample fits its version");
-    e.finish().into_iter().collect::<Records>().to_bytes()
+    e.finish().expect("it is in memory").into_iter().collect::<Records>().to_bytes()
 }
 
 /// What `decode` reads from all of `bytes`.

@@ -351,3 +351,41 @@ fn defaults_of_messages_are_kafkas() {
     assert_eq!(FetchableTopicResponse::default().topic_id, Uuid::nil());
     assert_eq!(OffsetDeleteRequest::default().group_id, "");
 }
+
+/// A file of a test; it is intact for as long as nobody says otherwise.
+struct Stored(std::fs::File);
+
+impl std::os::fd::AsFd for Stored {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl crate::BatchFile for Stored {
+    fn is_intact(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn records_that_lie_in_a_file_are_named_in_the_frame_and_never_lost() {
+    let path = std::env::current_exe().expect("this test is a file");
+    let file = std::sync::Arc::new(Stored(std::fs::File::open(path).expect("it can be read")));
+    let range = crate::FileRange { file, position: 77, len: 5000 };
+    let in_file = fetched(Records::from(range.clone()));
+    let in_memory = fetched(Bytes::from(vec![3; 5000]).into());
+    for version in FetchRequest::VERSIONS.iter() {
+        let pieces = Response::from(in_file.clone()).to_pieces(version, 1).unwrap();
+        let at = pieces.iter().position(|piece| *piece == crate::Piece::File(range.clone())).expect("named");
+        let memory = |pieces: &[crate::Piece]| {
+            let bytes = pieces.iter().map(|piece| piece.clone().into_memory().expect("bytes"));
+            bytes.collect::<Records>().to_bytes()
+        };
+        let copied = encode_response(ApiKey::Fetch, version, 1, &in_memory).unwrap().concat();
+        let (before, behind) = (memory(&pieces[..at]), memory(&pieces[at + 1..]));
+        assert_eq!(before[..], copied[..before.len()], "v{version}");
+        assert_eq!(behind[..], copied[before.len() + 5000..], "v{version}");
+        let refused = encode_response(ApiKey::Fetch, version, 1, &in_file);
+        assert_eq!(refused, Err(EncodeError::InFile { len: 5000 }), "v{version}");
+    }
+}
