@@ -46,6 +46,10 @@ pub trait File: Send + Sync {
     fn set_len(&self, length: u64) -> io::Result<()>;
     /// The length in bytes.
     fn length(&self) -> io::Result<u64>;
+    /// The file of the machine that this is, if it is one: for system calls that move its bytes elsewhere.
+    fn system_file(&self) -> Option<&Arc<fs::File>> {
+        None
+    }
 
     /// Fills `buffer` from `offset`; a file that ends before is an `UnexpectedEof` error.
     fn read_exact_at(&self, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
@@ -146,7 +150,7 @@ pub trait Disk: Send + Sync {
 #[derive(Debug)]
 pub struct SystemDisk;
 
-struct SystemFile(fs::File);
+struct SystemFile(Arc<fs::File>);
 
 impl File for SystemFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
@@ -214,6 +218,10 @@ impl File for SystemFile {
     fn length(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.len())
     }
+
+    fn system_file(&self) -> Option<&Arc<fs::File>> {
+        Some(&self.0)
+    }
 }
 
 impl Disk for SystemDisk {
@@ -229,7 +237,7 @@ impl Disk for SystemDisk {
                 options.write(true).create(true).truncate(true);
             }
         }
-        Ok(Arc::new(SystemFile(options.open(path)?)))
+        Ok(Arc::new(SystemFile(Arc::new(options.open(path)?))))
     }
 
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {

@@ -196,26 +196,31 @@ impl<E: IndexEntry> Index<E> {
     /// Meanwhile a truncation may shorten the file; then there is no answer, and a search through the log begins at the
     /// segment's start.
     pub(crate) fn floor(&self, key: i64) -> io::Result<Option<E>> {
-        match self.search(key) {
+        self.last_while(|entry| entry.key() <= key)
+    }
+
+    /// The last of the entries for which `belongs` is true, which are all up to some entry. A truncation as with [`Index::floor`].
+    pub(crate) fn last_while(&self, belongs: impl Fn(&E) -> bool) -> io::Result<Option<E>> {
+        match self.search(belongs) {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
             result => result,
         }
     }
 
-    fn search(&self, key: i64) -> io::Result<Option<E>> {
+    fn search(&self, belongs: impl Fn(&E) -> bool) -> io::Result<Option<E>> {
         let (file, written) = {
             let mut state = self.state.lock();
             let file = self.load(&mut state)?;
-            if let Some(entry) = floor_in::<E>(&state.pending, key) {
+            if let Some(entry) = last_in(&state.pending, &belongs) {
                 return Ok(Some(entry));
             }
             (file, state.written)
         };
-        // Entries below `low` have smaller or equal keys, those from `high` on have larger ones.
+        // Entries below `low` belong, those from `high` on don't.
         let (mut low, mut high) = (0, written);
         while high - low > SEARCH_BLOCK {
             let middle = low + (high - low) / 2;
-            if read_entry::<E>(&*file, middle)?.key() <= key {
+            if belongs(&read_entry::<E>(&*file, middle)?) {
                 low = middle;
             } else {
                 high = middle;
@@ -223,7 +228,7 @@ impl<E: IndexEntry> Index<E> {
         }
         let mut block = vec![0; (high - low) as usize * E::SIZE];
         file.read_exact_at(&mut block, low * E::SIZE as u64)?;
-        Ok(floor_in(&block, key))
+        Ok(last_in(&block, &belongs))
     }
 
     /// Removes entries for which `keep` is false, from the end on, up to the first to keep.
@@ -274,14 +279,14 @@ fn read_entry<E: IndexEntry>(file: &dyn File, index: u64) -> io::Result<E> {
     Ok(E::decode(bytes))
 }
 
-/// The last of some encoded entries whose key is at most `key`.
-fn floor_in<E: IndexEntry>(entries: &[u8], key: i64) -> Option<E> {
+/// The last of some encoded entries that belongs.
+fn last_in<E: IndexEntry>(entries: &[u8], belongs: &impl Fn(&E) -> bool) -> Option<E> {
     let count = entries.len() / E::SIZE;
     let entry = |index: usize| E::decode(&entries[index * E::SIZE..(index + 1) * E::SIZE]);
     let (mut low, mut high) = (0, count);
     while low < high {
         let middle = low + (high - low) / 2;
-        if entry(middle).key() <= key {
+        if belongs(&entry(middle)) {
             low = middle + 1;
         } else {
             high = middle;

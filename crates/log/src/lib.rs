@@ -8,7 +8,7 @@
 //! allocation and no copy; the body of a batch is the slice of the frame that it arrived in until it is on the disk. The
 //! example `append_cost` measures it: some 30 to 40 ns to validate a record of 100 bytes, 70 ns for one of 1 KiB, and per
 //! append one vectored write. Compressed records are decoded for the check, through a window of fixed size, and thrown
-//! away. Small batches (up to 2 KiB) are copied once into the tail cache, so that they don't keep a frame alive.
+//! away. Small batches (up to 2 KiB) are copied once into the tail cache; of larger ones only the place is kept.
 pub mod batch;
 pub mod builder;
 pub mod checkpoint;
@@ -53,7 +53,7 @@ pub use header::{BatchHeader, HeaderFault};
 pub use meta::MetaProperties;
 pub use partition_log::{AppendInfo, Log, LogOptions};
 pub use producer::{Origin, ProducerEntry};
-pub use read::{FetchData, ReadLimits};
+pub use read::{FetchData, Lending, LentData, LentFile, ReadLimits};
 pub use records::{RecordFault, RecordHeader, RecordView, Records, Scratch};
 pub use tail::TailBudget;
 pub use timestamps::TimestampOffset;

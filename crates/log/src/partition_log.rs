@@ -407,18 +407,20 @@ impl Log {
         &self,
         writer: &mut Writer,
         config: &LogConfig,
-        active: &Segment,
+        active: &Arc<Segment>,
         group: &[Batch],
     ) -> Result<(), LogError> {
         for batch in group {
             self.assign_epoch(batch.header().partition_leader_epoch, batch.header().base_offset);
         }
+        let mut position = active.size();
         active.append(group, config.index_interval_bytes).map_err(|error| self.fail(error))?;
         let now = self.world.clock.monotonic_ms();
         let mut tail = self.tail.lock();
         for batch in group {
             writer.producers.apply(batch);
-            tail.push(batch, active.base_offset, now);
+            tail.push(batch, active, position, now);
+            position += batch.size() as u64;
         }
         if let Some(last) = group.last() {
             // Published before the end, so that no reader of committed data gets ahead.

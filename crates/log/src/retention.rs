@@ -18,6 +18,8 @@ impl Log {
         config: &LogConfig,
     ) -> Result<(), LogError> {
         segment.hold_indexes()?;
+        // What the cache holds of it would keep the file's space taken.
+        self.tail.lock().forget_through(segment.base_offset);
         let due = self.world.clock.monotonic_ms().saturating_add(config.file_delete_delay_ms.max(0) as u64);
         for kind in FileKind::ALL {
             let path = kind.path(&self.dir, segment.base_offset);

@@ -6,6 +6,7 @@ use crate::batch::Batch;
 use crate::error::LogError;
 use crate::header::{BatchHeader, HEADER_SIZE};
 use crate::index::{Index, OffsetEntry, TimeEntry};
+use crate::read::LentFile;
 use crate::scan::{BatchScan, HeaderScan, Located, Step};
 use base::{Disk, File, OpenMode, World};
 use parking_lot::Mutex;
@@ -95,6 +96,8 @@ pub(crate) struct Segment {
     path: PathBuf,
     file: Arc<dyn File>,
     size: AtomicU64,
+    /// How often the file was cut, so that nobody sends what was found in it before that.
+    cuts: Arc<AtomicU64>,
     bytes_since_index: AtomicU64,
     times: Mutex<Times>,
     created_ms: i64,
@@ -123,6 +126,7 @@ impl Segment {
             path,
             file,
             size: AtomicU64::new(size),
+            cuts: Arc::default(),
             bytes_since_index: AtomicU64::new(0),
             times: Mutex::new(Times { max: None, first: None }),
             created_ms: world.clock.wall_ms(),
@@ -164,6 +168,16 @@ impl Segment {
     /// Bytes of whole batches.
     pub(crate) fn size(&self) -> u64 {
         self.size.load(Ordering::Acquire)
+    }
+
+    /// The file as it is now, for others to send from. None on a disk without files of the machine. Whoever wants to send what he
+    /// finds in it lends it before he looks.
+    pub(crate) fn lend(&self) -> Option<LentFile> {
+        Some(LentFile {
+            file: self.file.system_file()?.clone(),
+            cuts: self.cuts.clone(),
+            cuts_then: self.cuts.load(Ordering::Acquire),
+        })
     }
 
     pub(crate) fn created_ms(&self) -> i64 {
@@ -357,6 +371,32 @@ impl Segment {
         }
     }
 
+    /// Where the last whole batch ends that is below the offset `until` and ends at or before the position `limit`, and the offset that
+    /// reading goes on with there. `first` is a batch for which both is true. Reads what lies between two entries of the index.
+    pub(crate) fn end_below(&self, first: &Located, limit: u64, until: i64) -> Result<(u64, i64), LogError> {
+        let belongs = |entry: &OffsetEntry| {
+            u64::from(entry.position) <= limit && self.base_offset + i64::from(entry.relative_offset) < until
+        };
+        let entry = self
+            .offset_index
+            .last_while(belongs)
+            .map_err(|error| LogError::io("reading", self.offset_index.path(), error))?;
+        let mut end = (first.end(), first.header.next_offset());
+        let from = entry.map_or(end.0, |entry| u64::from(entry.position).max(end.0));
+        let mut scan = HeaderScan::new(self.file(), from, self.size());
+        // Broken batches are for whoever reads on from there.
+        while let Step::Found(found) = scan.step().map_err(|error| self.io("reading", error))? {
+            if found.header.last_offset() >= until || found.end() > limit {
+                if found.position > end.0 {
+                    end = (found.position, found.header.base_offset);
+                }
+                break;
+            }
+            end = (found.end(), found.header.next_offset());
+        }
+        Ok(end)
+    }
+
     /// The offset behind the last batch.
     pub(crate) fn next_offset(&self) -> Result<i64, LogError> {
         let last = self
@@ -445,6 +485,7 @@ impl Segment {
             .map_err(|error| Segment::index_io(error, self.time_index.path()))?;
         self.size.store(found.position, Ordering::Release);
         self.synced.store(false, Ordering::Release);
+        self.cuts.fetch_add(1, Ordering::AcqRel);
         self.file.set_len(found.position).map_err(|error| self.io("truncating", error))?;
         self.bytes_since_index.store(0, Ordering::Relaxed);
         let mut times = self.times.lock();

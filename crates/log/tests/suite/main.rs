@@ -5,6 +5,7 @@ mod common;
 mod compaction;
 mod fixture;
 mod folders;
+mod lending;
 mod maintenance;
 mod model;
 mod producers;
