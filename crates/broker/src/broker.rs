@@ -364,6 +364,7 @@ impl Broker {
                 },
             },
             allows_zstd: request.allows_zstd,
+            takes_files: request.takes_files,
         }
     }
 

@@ -121,6 +121,8 @@ pub struct FetchRequest {
     pub allows_zstd: bool,
     /// Whether the request's version may be answered by a follower (11 on, KIP-392).
     pub allows_follower: bool,
+    /// Whether records may be answered as ranges of files, which whoever writes the answer sends from there.
+    pub takes_files: bool,
     /// Where the consumer is; empty if it does not say.
     pub rack_id: Arc<str>,
     /// The broker that replicates with this fetch; none for a consumer. Who may pose as one is the door's to check.

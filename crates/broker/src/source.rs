@@ -1,7 +1,7 @@
 //! Where records come from: a partition of this node, or the znode log.
 use crate::ErrorCode;
 use crate::fetch::FetchLimits;
-use crate::partition::{Partition, PartitionRead, Reader};
+use crate::partition::{Partition, PartitionRead, Portion, Reader};
 use crate::requests::{EpochEnd, FetchPartition, Isolation, ListedOffset};
 use crate::waiters::Waiters;
 use crate::znodes::Znodes;
@@ -36,8 +36,7 @@ impl Source {
         &self,
         request: &FetchPartition,
         limits: &FetchLimits,
-        max_bytes: usize,
-        at_least_one: bool,
+        portion: Portion,
         fresh: bool,
     ) -> Result<PartitionRead, ErrorCode> {
         match self {
@@ -47,9 +46,9 @@ impl Source {
                 if zstd && !limits.allows_zstd {
                     return Err(ErrorCode::UNSUPPORTED_COMPRESSION_TYPE);
                 }
-                partition.read(request, &limits.reader, max_bytes, at_least_one, fresh)
+                partition.read(request, &limits.reader, portion, fresh)
             }
-            Source::Znodes(znodes) => znodes.read(request, max_bytes, at_least_one),
+            Source::Znodes(znodes) => znodes.read(request, portion),
         }
     }
 

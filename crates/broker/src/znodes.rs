@@ -3,7 +3,7 @@
 //! Its bytes are not the broker's, so every access goes through [`ZnodeFeed`]. A consumer sees an ordinary compacted topic of one
 //! partition; a producer's batch becomes one transaction of the tree, whose zxid is the base offset in the reply.
 use crate::ErrorCode;
-use crate::partition::{PartitionRead, refused_batch};
+use crate::partition::{PartitionRead, Portion, refused_batch};
 use crate::requests::{EpochEnd, FetchPartition, ListedOffset, ProducedPartition};
 use crate::waiters::Waiters;
 use bytes::Bytes;
@@ -128,8 +128,7 @@ impl Znodes {
     pub(crate) fn read(
         &self,
         request: &FetchPartition,
-        max_bytes: usize,
-        at_least_one: bool,
+        portion: Portion,
     ) -> Result<PartitionRead, ErrorCode> {
         self.check_epoch(request.current_leader_epoch)?;
         let high_watermark = self.feed.high_watermark();
@@ -142,6 +141,7 @@ impl Znodes {
             diverging: None,
             preferred: None,
             records: kafka_wire::Records::EMPTY,
+            next_offset: None,
         };
         if request.last_fetched_epoch >= 0 {
             let (epoch, end) = self.feed.end_offset_for_epoch(request.last_fetched_epoch);
@@ -156,8 +156,12 @@ impl Znodes {
         if request.fetch_offset == high_watermark {
             return Ok(read);
         }
-        let chunks = self.feed.read(request.fetch_offset, max_bytes, at_least_one).map_err(error_code)?;
+        let chunks = self
+            .feed
+            .read(request.fetch_offset, portion.max_bytes, portion.at_least_one)
+            .map_err(error_code)?;
         read.records = chunks.into_iter().collect();
+        read.next_offset = crate::fetch::next_offset(&read.records);
         Ok(read)
     }
 

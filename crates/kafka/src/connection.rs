@@ -4,15 +4,16 @@
 //! Invariants: responses go out in the order of the requests; of clients one request at a time is in processing (reference 2.4); whatever a
 //! client sends or leaves unsent ends this connection and harms no other; an idle connection is a task and a socket without buffers.
 use crate::api::{self, BadRequest, Inbound};
-use crate::budget::{Purse, RequestShare, ResponseShare};
+use crate::budget::{Purse, RequestShare};
 use crate::entrance::{Entrance, Stage};
 use crate::exchange::{self, Outcome, Peer};
+use crate::outgoing::{Outgoing, SENDS_FILES, SendError, WRITE_SLICES};
 use crate::quorum;
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use futures_util::stream::FuturesOrdered;
 use futures_util::{FutureExt, StreamExt};
-use kafka_wire::{ApiKey, BadSize, EncodeError, Frames};
-use std::io::{self, IoSlice};
+use kafka_wire::{ApiKey, BadSize, EncodeError, Frames, Piece};
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -26,8 +27,6 @@ const ARRIVAL_PATIENCE: Duration = Duration::from_secs(120);
 const UPFRONT_BYTES: usize = 2 << 20;
 /// How many requests to the ensemble one connection may have under way; a group of forwarded writes is no larger than that.
 const UNDER_WAY_MAX: usize = 1024;
-/// How many pieces of a response one system call takes.
-const WRITE_SLICES: usize = 64;
 
 /// Why the door closes a connection.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +39,8 @@ enum Fault {
     Encode(#[from] EncodeError),
     #[error("a request of {size} bytes took longer than {ARRIVAL_PATIENCE:?} to arrive")]
     Unfinished { size: usize },
+    #[error(transparent)]
+    Unsent(#[from] SendError),
     #[error("nothing came or went for longer than connections.max.idle.ms")]
     Idle,
     #[error("{0}")]
@@ -53,7 +54,7 @@ pub(crate) async fn run(entrance: Arc<Entrance>, stream: TcpStream, remote: Sock
     let mut connection = Connection {
         frames: Frames::new(max, UPFRONT_BYTES),
         arriving: Arriving::default(),
-        peer: Peer::anonymous(remote, listener),
+        peer: Peer { takes_files: SENDS_FILES, ..Peer::anonymous(remote, listener) },
         is_client: false,
         is_waited_for: false,
         entrance,
@@ -157,7 +158,7 @@ impl Connection {
         drop(share);
         self.entrance.counters.requests.fetch_add(1, Relaxed);
         match outcome {
-            Outcome::Respond(chunks) => self.write(chunks).await?,
+            Outcome::Respond(pieces) => self.write(pieces).await?,
             Outcome::Silence => {}
             Outcome::End => return Ok(false),
         }
@@ -201,7 +202,7 @@ impl Connection {
                         chunks.extend(response?);
                         count += 1;
                     }
-                    self.write(chunks).await?;
+                    self.write(in_memory(chunks)).await?;
                     self.entrance.counters.requests.fetch_add(count, Relaxed);
                 }
                 Step::Answered(None) => return Ok(next),
@@ -227,7 +228,7 @@ impl Connection {
                 let share = std::mem::take(&mut self.arriving).share;
                 match api::decode(frame)? {
                     Ok(inbound) => return Ok(Some(Arrived { inbound, share })),
-                    Err(response) => Box::pin(self.write(response)).await?,
+                    Err(response) => Box::pin(self.write(in_memory(response))).await?,
                 }
                 continue;
             }
@@ -312,21 +313,18 @@ impl Connection {
     }
 
     /// Writes a response from where its pieces lie.
-    async fn write(&self, chunks: Vec<Bytes>) -> Result<(), Fault> {
-        let mut unsent = Unsent {
-            share: self.entrance.budget.response(chunks.iter().map(Bytes::len).sum()),
-            chunks,
-            next: 0,
-        };
-        while !unsent.is_done() {
-            match unsent.write_to(&self.stream) {
-                Ok(0) => return Err(io::Error::from(io::ErrorKind::WriteZero).into()),
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+    async fn write(&self, pieces: Vec<Piece>) -> Result<(), Fault> {
+        let mut outgoing = Outgoing::new(&self.entrance.budget, pieces);
+        while !outgoing.is_done() {
+            match outgoing.send_to(&self.stream) {
+                Ok(()) => {}
+                Err(SendError::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
                     let writable = tokio::time::timeout(self.idle_patience(), self.stream.writable());
                     writable.await.map_err(|_| Fault::Idle)??;
                 }
-                Err(error) => return Err(error.into()),
+                Err(SendError::Io(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(SendError::Io(error)) => return Err(error.into()),
+                Err(cut @ SendError::Cut { .. }) => return Err(cut.into()),
             }
         }
         Ok(())
@@ -357,42 +355,9 @@ impl Connection {
     }
 }
 
-/// A response on its way.
-struct Unsent<'a> {
-    share: ResponseShare<'a>,
-    chunks: Vec<Bytes>,
-    /// The first chunk that is not gone.
-    next: usize,
-}
-
-impl Unsent<'_> {
-    fn is_done(&self) -> bool {
-        self.next >= self.chunks.len()
-    }
-
-    /// Writes what the socket takes at once; how many bytes that was. What is gone is no longer held.
-    fn write_to(&mut self, stream: &TcpStream) -> io::Result<usize> {
-        let mut slices = [IoSlice::new(&[]); WRITE_SLICES];
-        let pending = self.chunks.get(self.next..).unwrap_or_default();
-        let mut count = 0;
-        for (slice, chunk) in slices.iter_mut().zip(pending) {
-            *slice = IoSlice::new(chunk);
-            count += 1;
-        }
-        let written = stream.try_write_vectored(slices.get(..count).unwrap_or_default())?;
-        self.share.sent(written);
-        let mut left = written;
-        while let Some(chunk) = self.chunks.get_mut(self.next) {
-            if left < chunk.len() {
-                chunk.advance(left);
-                break;
-            }
-            left -= chunk.len();
-            *chunk = Bytes::new();
-            self.next += 1;
-        }
-        Ok(written)
-    }
+/// A frame that is all memory.
+fn in_memory(chunks: Vec<Bytes>) -> Vec<Piece> {
+    chunks.into_iter().map(Piece::Memory).collect()
 }
 
 /// The stage in which a connection ends. One that has brought nothing may be another node's.

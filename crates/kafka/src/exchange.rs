@@ -7,7 +7,7 @@ use crate::door::Door;
 use crate::entrance::Entrance;
 use crate::quorum;
 use bytes::Bytes;
-use kafka_wire::EncodeError;
+use kafka_wire::{EncodeError, Piece};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -21,13 +21,15 @@ pub(crate) struct Peer {
     pub(crate) listener: Arc<str>,
     /// `User:ANONYMOUS` on a listener without authentication.
     pub(crate) principal: Arc<str>,
+    /// Whether records may go to it as ranges of files.
+    pub(crate) takes_files: bool,
 }
 
 impl Peer {
-    /// Someone whom nobody has asked for a name.
+    /// Someone whom nobody has asked for a name, and who takes bytes.
     pub(crate) fn anonymous(remote: SocketAddr, listener: Arc<str>) -> Peer {
         let host = Arc::from(format!("/{}", remote.ip()));
-        Peer { remote, host, listener, principal: Arc::from("User:ANONYMOUS") }
+        Peer { remote, host, listener, principal: Arc::from("User:ANONYMOUS"), takes_files: false }
     }
 }
 
@@ -37,7 +39,7 @@ pub(crate) type Answering<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>
 /// What becomes of a request.
 pub(crate) enum Outcome {
     /// This is to be written, in these pieces.
-    Respond(Vec<Bytes>),
+    Respond(Vec<Piece>),
     /// Nothing is to be written.
     Silence,
     /// The connection is to end.
@@ -53,7 +55,7 @@ pub(crate) async fn with_client(
     let (api, version) = (header.api, header.version);
     match api::serve(Call::new(door, peer, &header), request).await {
         Answer::Response(response) => {
-            Ok(Outcome::Respond(response.to_frame(version, header.correlation_id)?))
+            Ok(Outcome::Respond(response.to_pieces(version, header.correlation_id)?))
         }
         Answer::Silence => Ok(Outcome::Silence),
         Answer::Close(reason) => {

@@ -4,6 +4,7 @@ use crate::entrance::{Entrance, Stage};
 use crate::exchange::{self, Outcome, Peer};
 use crate::quorum;
 use bytes::Bytes;
+use kafka_wire::Piece;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -54,24 +55,27 @@ impl InProcessConnection {
             outcome = self.answer(inbound, is_for_ensemble) => outcome,
         };
         self.entrance.counters.requests.fetch_add(1, Relaxed);
-        match outcome {
-            Outcome::Respond(chunks) => Some(chunks),
-            Outcome::Silence => Some(Vec::new()),
-            Outcome::End => None,
-        }
+        outcome
     }
 
-    async fn answer(&self, inbound: Inbound, is_for_ensemble: bool) -> Outcome {
+    /// The pieces of the response, which lie in memory, as for everybody who takes no files.
+    async fn answer(&self, inbound: Inbound, is_for_ensemble: bool) -> Option<Vec<Bytes>> {
         let api = inbound.header.api;
         let answered = if is_for_ensemble {
-            exchange::with_ensemble(self.entrance.clone(), inbound, None).await.map(Outcome::Respond)
+            exchange::with_ensemble(self.entrance.clone(), inbound, None).await.map(Some)
         } else {
             let door = self.entrance.served().await;
-            exchange::with_client(&door, &self.peer, inbound).await
+            exchange::with_client(&door, &self.peer, inbound).await.and_then(|outcome| match outcome {
+                Outcome::Respond(pieces) => {
+                    pieces.into_iter().map(Piece::into_memory).collect::<Result<_, _>>().map(Some)
+                }
+                Outcome::Silence => Ok(Some(Vec::new())),
+                Outcome::End => Ok(None),
+            })
         };
         answered.unwrap_or_else(|error| {
             tracing::error!(%api, %error, "a response cannot be written; the connection is closed");
-            Outcome::End
+            None
         })
     }
 }

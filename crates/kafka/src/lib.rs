@@ -17,6 +17,7 @@ mod errors;
 mod exchange;
 mod in_process;
 mod limits;
+mod outgoing;
 mod ports;
 mod quorum;
 

@@ -28,10 +28,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
-/// Memory for the newest batches of all partitions, which consumers at the tail read.
-const TAIL_BYTES: u64 = 64 << 20;
+/// Memory for the newest small batches of all partitions, which consumers at the tail read; large ones are sent from their files.
+const TAIL_BYTES: u64 = 16 << 20;
 /// What one partition may take of it.
-const TAIL_BYTES_PER_PARTITION: u64 = 8 << 20;
+const TAIL_BYTES_PER_PARTITION: u64 = 2 << 20;
 
 /// How often a node that waits for its cluster says so.
 const WAITING_REPORT: Duration = Duration::from_secs(10);

@@ -8,7 +8,7 @@ mod replica;
 mod session;
 
 use crate::ErrorCode;
-use crate::partition::{PartitionRead, Reader};
+use crate::partition::{PartitionRead, Portion, Reader};
 use crate::requests::{FetchPartition, FetchedPartition};
 use crate::source::Source;
 use crate::waiters::{Mark, Waiter, Woken};
@@ -27,6 +27,8 @@ pub(crate) struct FetchLimits {
     pub(crate) max_bytes: usize,
     pub(crate) reader: Reader,
     pub(crate) allows_zstd: bool,
+    /// Whether records may be answered as ranges of files.
+    pub(crate) takes_files: bool,
 }
 
 /// One partition of a fetch that is under way.
@@ -185,17 +187,18 @@ struct Outcome {
     at_end: bool,
 }
 
-/// Reads one partition, at most `left` bytes unless a single batch is larger and `first`.
+/// Reads one partition, at most `left` bytes unless a single batch is larger and `at_least_one`.
 fn read_one(
     request: &FetchPartition,
     source: &Result<Source, ErrorCode>,
-    (left, first): (usize, bool),
+    (left, at_least_one): (usize, bool),
     limits: &FetchLimits,
     fresh: bool,
 ) -> Outcome {
     let max_bytes = left.min(request.max_bytes.max(0).unsigned_abs() as usize);
+    let portion = Portion { max_bytes, at_least_one, takes_files: limits.takes_files };
     let read = source.as_ref().map_err(|error| *error);
-    match read.and_then(|source| source.read(request, limits, max_bytes, first, fresh)) {
+    match read.and_then(|source| source.read(request, limits, portion, fresh)) {
         Err(error) => {
             let result = refused(request, source.as_ref().ok(), error, limits);
             Outcome { result, complete: true, at_end: false }
@@ -229,7 +232,7 @@ fn refused(
 
 fn answered(request: &FetchPartition, read: PartitionRead, limits: &FetchLimits) -> Outcome {
     let any = !read.records.is_empty();
-    let cut = any && next_offset(&read.records).is_none_or(|next| next < read.until);
+    let cut = any && read.next_offset.is_none_or(|next| next < read.until);
     Outcome {
         complete: cut || read.diverging.is_some() || read.preferred.is_some(),
         at_end: !any && request.fetch_offset >= read.until,
@@ -265,8 +268,8 @@ fn failed(request: &FetchPartition, error: ErrorCode) -> FetchedPartition {
     }
 }
 
-/// The offset behind the last batch; none if it is cut off.
-fn next_offset(records: &Records) -> Option<i64> {
+/// The offset behind the last batch; none if it is cut off or there is none.
+pub(crate) fn next_offset(records: &Records) -> Option<i64> {
     let mut cursor = Cursor { chunks: records.chunks().map(|chunk| &chunk[..]).collect(), chunk: 0, at: 0 };
     let mut next = None;
     while !cursor.is_at_end() {

@@ -304,6 +304,7 @@ mod tests {
             isolation: Isolation::ReadUncommitted,
             allows_zstd: true,
             allows_follower: true,
+            takes_files: false,
             rack_id: "".into(),
             replica: None,
             session_id: id,

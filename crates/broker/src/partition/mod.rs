@@ -27,7 +27,7 @@ use uuid::Uuid;
 pub(crate) use following::Copied;
 use leadership::Leadership;
 pub(crate) use leadership::{FollowerFetch, FollowerState, Role, Terms, Turn};
-pub(crate) use reading::{PartitionRead, Reader};
+pub(crate) use reading::{PartitionRead, Portion, Reader};
 
 /// A replica on this node.
 pub(crate) struct Partition {

@@ -4,8 +4,9 @@
 use super::{FollowerFetch, Partition, error_code};
 use crate::ErrorCode;
 use crate::requests::{EpochEnd, FetchPartition, Isolation, ListedOffset, Replica};
-use kafka_wire::Records;
-use log::{Batch, ReadLimits, Scratch};
+use kafka_wire::{BatchFile, FileRange, Records};
+use log::{Batch, FetchData, Lending, LentData, LentFile, ReadLimits, Scratch};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 /// How much is read at a time when the whole log is scanned, in bytes.
@@ -42,6 +43,32 @@ impl Reader {
     }
 }
 
+/// How much a read may give, and in which form.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Portion {
+    /// The most bytes; 0 reads offsets only.
+    pub(crate) max_bytes: usize,
+    /// Whether the first batch may be larger than that.
+    pub(crate) at_least_one: bool,
+    /// Whether records may be a range of a file.
+    pub(crate) takes_files: bool,
+}
+
+/// A file of the log on its way to a socket.
+struct Lent(LentFile);
+
+impl AsFd for Lent {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl BatchFile for Lent {
+    fn is_intact(&self) -> bool {
+        self.0.is_intact()
+    }
+}
+
 /// What a read gave.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PartitionRead {
@@ -54,10 +81,30 @@ pub(crate) struct PartitionRead {
     /// A replica that is nearer to the consumer; then there are no records.
     pub(crate) preferred: Option<i32>,
     pub(crate) records: Records,
+    /// The offset behind the records; none if there are none or the last batch is cut off.
+    pub(crate) next_offset: Option<i64>,
+}
+
+impl PartitionRead {
+    /// Takes what the log gave; how many bytes that is.
+    fn take(&mut self, lending: Lending) -> usize {
+        match lending {
+            Lending::Copied(FetchData { chunks, size, next_offset }) => {
+                self.records = chunks.into_iter().collect();
+                self.next_offset = next_offset;
+                size
+            }
+            Lending::Lent(LentData { file, position, size, next_offset }) => {
+                self.records = FileRange { file: Arc::new(Lent(file)), position, len: size }.into();
+                self.next_offset = Some(next_offset);
+                size
+            }
+        }
+    }
 }
 
 impl Partition {
-    /// Reads for a consumer or a replica. `max_bytes` of 0 reads offsets only. `fresh` is a request's first read, which tells the
+    /// Reads for a consumer or a replica. `fresh` is a request's first read, which tells the
     /// leader how far the replica has come; what is read again while the request waits does not.
     ///
     /// # Errors
@@ -66,11 +113,10 @@ impl Partition {
         &self,
         request: &FetchPartition,
         reader: &Reader,
-        max_bytes: usize,
-        at_least_one: bool,
+        portion: Portion,
         fresh: bool,
     ) -> Result<PartitionRead, ErrorCode> {
-        let (read, leader_end) = self.read_as(request, reader, max_bytes, at_least_one)?;
+        let (read, leader_end) = self.read_as(request, reader, portion)?;
         if let Reader::Replica(replica) = reader
             && fresh
             && read.diverging.is_none()
@@ -91,8 +137,7 @@ impl Partition {
         &self,
         request: &FetchPartition,
         reader: &Reader,
-        max_bytes: usize,
-        at_least_one: bool,
+        portion: Portion,
     ) -> Result<(PartitionRead, i64), ErrorCode> {
         let leadership = self.leadership.read();
         let leads = leadership.is_leader();
@@ -132,6 +177,7 @@ impl Partition {
             diverging: None,
             preferred: None,
             records: Records::EMPTY,
+            next_offset: None,
         };
         if let Reader::Consumer { rack, .. } = reader
             && leads
@@ -162,14 +208,19 @@ impl Partition {
         };
         // What is held back is there all the same, so an offset outside of the log is still found out.
         let held_back = throttled && self.neighbours.may_not_send();
+        let Portion { max_bytes, at_least_one, takes_files } = portion;
         let (max_bytes, at_least_one) = if held_back { (0, false) } else { (max_bytes, at_least_one) };
         let limits = ReadLimits { max_bytes, at_least_one, until };
-        match self.log.read(request.fetch_offset, limits) {
-            Ok(data) => {
+        let lending = match takes_files {
+            true => self.log.lend(request.fetch_offset, limits),
+            false => self.log.read(request.fetch_offset, limits).map(Lending::Copied),
+        };
+        match lending {
+            Ok(lending) => {
+                let size = read.take(lending);
                 if throttled {
-                    self.neighbours.note_sent(data.size);
+                    self.neighbours.note_sent(size);
                 }
-                read.records = data.chunks.into_iter().collect();
                 Ok((read, log_end))
             }
             Err(error) => {

@@ -501,6 +501,7 @@ async fn serve(broker: &Broker, request: kafka_wire::messages::FetchRequest) -> 
             isolation: Isolation::ReadUncommitted,
             allows_zstd: true,
             allows_follower: true,
+            takes_files: false,
             rack_id: "".into(),
             replica: Some(Replica {
                 id: request.replica_state.replica_id,
@@ -548,6 +549,7 @@ pub(super) fn consumer_fetch(offset: i64, rack: &str, allows_follower: bool) -> 
         isolation: Isolation::ReadUncommitted,
         allows_zstd: true,
         allows_follower,
+        takes_files: false,
         rack_id: rack.into(),
         replica: None,
         session_id: 0,

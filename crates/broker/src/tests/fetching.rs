@@ -29,6 +29,7 @@ fn request(partitions: Vec<FetchPartition>) -> FetchRequest {
         isolation: Isolation::ReadUncommitted,
         allows_zstd: true,
         allows_follower: true,
+        takes_files: false,
         rack_id: "".into(),
         replica: None,
         session_id: 0,

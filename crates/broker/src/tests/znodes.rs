@@ -119,6 +119,7 @@ fn fetch(topic: TopicKey, offset: i64, max_wait_ms: i32) -> FetchRequest {
         isolation: Isolation::ReadUncommitted,
         allows_zstd: true,
         allows_follower: true,
+        takes_files: false,
         rack_id: "".into(),
         replica: None,
         session_id: 0,

@@ -1,4 +1,4 @@
-//! Fetch: records go out as the log hands them over, without a copy.
+//! Fetch: records go out as the log hands them over, without a copy: slices of its memory, or ranges of its files.
 use super::{Call, nodes, topics};
 use crate::errors::for_version;
 use broker::{FetchReply, FetchedPartition, Isolation, Replica, TopicKey};
@@ -66,6 +66,7 @@ fn to_domain(call: &Call<'_>, request: FetchRequest) -> broker::FetchRequest {
         },
         allows_zstd: call.version >= ZSTD_SINCE,
         allows_follower: call.version >= FOLLOWER_SINCE,
+        takes_files: call.peer.takes_files,
         rack_id: request.rack_id.as_str().into(),
         replica: replica(call.version, &request),
         session_id: request.session_id,

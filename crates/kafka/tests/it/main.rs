@@ -5,6 +5,7 @@ mod cluster;
 mod configs;
 mod connections;
 mod fetching;
+mod from_files;
 mod groups;
 mod hostile;
 mod metadata;

@@ -43,7 +43,8 @@ pub(crate) struct Node {
     pub(crate) door: RunningDoor,
     task: tokio::task::JoinHandle<()>,
     ensemble: RunningEnsemble,
-    _folder: TempDir,
+    /// What the node keeps on the disk.
+    pub(crate) folder: TempDir,
 }
 
 /// The settings of a node and its open ports.
@@ -110,7 +111,7 @@ impl Opened {
         let tree = EmbeddedClient::connect(ensemble.ensemble(), 30_000).await.expect("a session");
         let node = kafka::Node { world, controller: controller.clone(), broker: broker.clone() };
         let (id, door) = (config.node_id, door.serve(node));
-        Node { id, address, controller, broker, tree, door, task, ensemble, _folder: folder }
+        Node { id, address, controller, broker, tree, door, task, ensemble, folder }
     }
 
     pub(crate) async fn client(&self) -> Client {
@@ -147,7 +148,7 @@ impl Node {
 
     /// Closes the port and all connections at once, as the end of a process does. The rest lives on in what is given back.
     pub(crate) fn vanish(self) -> impl Sized {
-        let Node { door, controller, broker, tree, task, ensemble, _folder: folder, .. } = self;
+        let Node { door, controller, broker, tree, task, ensemble, folder, .. } = self;
         door.abandon();
         (controller, broker, tree, task, ensemble, folder)
     }
