@@ -42,6 +42,9 @@ pub trait File: Send + Sync {
     fn write_all_vectored_at(&self, slices: &[IoSlice<'_>], offset: u64) -> io::Result<()>;
     /// Returns once the content (not the times) is on the medium: fdatasync.
     fn sync_data(&self) -> io::Result<()>;
+    /// Says that nobody is expected to read these bytes soon, so that the system may use the memory that caches them for something
+    /// else. A hint: it changes no content, what is not on the medium stays in memory, and a failure means nothing.
+    fn forget(&self, _offset: u64, _length: u64) {}
     /// Cuts or extends the file to `length` bytes.
     fn set_len(&self, length: u64) -> io::Result<()>;
     /// The length in bytes.
@@ -209,6 +212,15 @@ impl File for SystemFile {
 
     fn sync_data(&self) -> io::Result<()> {
         self.0.sync_data()
+    }
+
+    fn forget(&self, offset: u64, length: u64) {
+        let (Ok(offset), Ok(length)) = (libc::off_t::try_from(offset), libc::off_t::try_from(length)) else {
+            return;
+        };
+        // SAFETY: the descriptor is open as long as `self` is borrowed; the call takes no memory of this process.
+        let _unheeded =
+            unsafe { libc::posix_fadvise(self.0.as_raw_fd(), offset, length, libc::POSIX_FADV_DONTNEED) };
     }
 
     fn set_len(&self, length: u64) -> io::Result<()> {

@@ -32,6 +32,9 @@ const DAMAGE_MARK: &str = ".zoolog_damaged";
 const FLUSHED_MARK: &str = ".zoolog_flushed";
 /// It holds one number.
 const FLUSHED_MARK_BYTES_MAX: u64 = 64;
+/// How much of what is flushed the system keeps in its memory, for replicas and consumers that are a little behind. The tree holds the
+/// content, so that more would only take memory from the partitions; and new pages for every write cost more than writing into them.
+const PAGE_CACHE_BYTES: u64 = 16 << 20;
 /// The folder of the topic's only partition.
 const FOLDER: &str = "__znodes-0";
 
@@ -418,6 +421,7 @@ fn log_config(segment_bytes: u32) -> LogConfig {
         retention_bytes: -1,
         cleanup: CleanupPolicy { delete: false, compact: false },
         max_message_bytes: u64::from(i32::MAX as u32),
+        page_cache_bytes: PAGE_CACHE_BYTES,
         ..LogConfig::default()
     }
 }

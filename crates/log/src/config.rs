@@ -66,6 +66,9 @@ pub struct LogConfig {
     pub timestamp_after_max_ms: i64,
     /// `producer.id.expiration.ms`: an idle producer id is forgotten after this.
     pub producer_id_expiration_ms: i64,
+    /// How many flushed bytes of a segment the system's memory is left with. For a log whose content is in memory in another form
+    /// anyway; `u64::MAX` leaves it to the system, as readers that catch up need it.
+    pub page_cache_bytes: u64,
 }
 
 impl LogConfig {
@@ -107,6 +110,7 @@ impl Default for LogConfig {
             timestamp_before_max_ms: i64::MAX,
             timestamp_after_max_ms: HOUR_MS,
             producer_id_expiration_ms: DAY_MS,
+            page_cache_bytes: u64::MAX,
         }
     }
 }

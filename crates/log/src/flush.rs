@@ -36,10 +36,12 @@ impl Log {
 
     fn sync_range(&self, from: i64, target: i64) -> Result<(), LogError> {
         let active = self.active().base_offset;
+        let cached = self.config().page_cache_bytes;
         // The segment before may have been closed since its content was flushed; then its indexes are still due.
         for segment in self.segments_from(from.saturating_sub(1)) {
             if segment.base_offset < target {
                 segment.sync(segment.base_offset < active)?;
+                segment.forget_all_but(cached);
             }
         }
         self.sync_new_files(from)

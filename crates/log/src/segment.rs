@@ -103,7 +103,12 @@ pub(crate) struct Segment {
     created_ms: i64,
     /// Whether everything, indexes included, is on the medium.
     synced: AtomicBool,
+    /// The system was told that the file's content below this position is not needed in memory.
+    forgotten: AtomicU64,
 }
+
+/// How much is let go of at once: often enough that new bytes find memory that was just let go, seldom enough to cost next to nothing.
+const FORGET_BYTES: u64 = 4 << 20;
 
 impl Segment {
     /// Opens a segment's files, or creates them. `suffix` is that of a compaction's result, else empty.
@@ -131,6 +136,7 @@ impl Segment {
             times: Mutex::new(Times { max: None, first: None }),
             created_ms: world.clock.wall_ms(),
             synced: AtomicBool::new(false),
+            forgotten: AtomicU64::new(0),
         })
     }
 
@@ -289,6 +295,18 @@ impl Segment {
             self.synced.store(true, Ordering::Release);
         }
         Ok(())
+    }
+
+    /// After a flush: lets the system use the memory of all but the last `keep` bytes for something else.
+    pub(crate) fn forget_all_but(&self, keep: u64) {
+        let end = self.size().saturating_sub(keep);
+        // The system keeps pages in groups that lie at multiples of their size, and lets go of whole groups only.
+        let end = end - end % FORGET_BYTES;
+        let from = self.forgotten.load(Ordering::Relaxed);
+        if end > from {
+            self.file.forget(from, end - from);
+            self.forgotten.store(end, Ordering::Relaxed);
+        }
     }
 
     /// The largest timestamp; looked up once in a segment that was not written by this process.

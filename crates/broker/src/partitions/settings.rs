@@ -31,6 +31,7 @@ pub(crate) fn log_config(topic: &TopicConfig, broker: &BrokerConfig) -> LogConfi
         timestamp_before_max_ms: topic.message_timestamp_before_max_ms,
         timestamp_after_max_ms: topic.message_timestamp_after_max_ms,
         producer_id_expiration_ms: i64::from(broker.transactions.producer_id_expiration_ms),
+        page_cache_bytes: u64::MAX,
     }
 }
 

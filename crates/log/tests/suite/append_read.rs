@@ -127,6 +127,26 @@ fn flush_messages_and_flush_ms_flush() {
 }
 
 #[test]
+fn only_what_is_flushed_and_far_behind_the_end_is_let_go_of() {
+    const MIB: u64 = 1 << 20;
+    for (cached, expected) in [(MIB, 8 * MIB), (u64::MAX, 0)] {
+        let mut bench = Bench::without_tail();
+        bench.config = LogConfig { page_cache_bytes: cached, ..bench.config };
+        let log = bench.open();
+        let value = "x".repeat(MIB as usize);
+        for _ in 0..10 {
+            log.append(batch(&[&value]), 0, Origin::Client).expect("append");
+        }
+        assert_eq!(bench.faults.forgotten.load(Ordering::Relaxed), 0);
+        log.flush().expect("flush");
+        assert_eq!(bench.faults.forgotten.load(Ordering::Relaxed), expected);
+        log.flush().expect("there is nothing to flush");
+        assert_eq!(bench.faults.forgotten.load(Ordering::Relaxed), expected);
+        assert!(contents(&log, 0).iter().all(|(_, content)| *content == value));
+    }
+}
+
+#[test]
 fn segments_roll_by_record_time() {
     let mut bench = Bench::new();
     bench.config = LogConfig { segment_ms: 1000, ..bench.config };

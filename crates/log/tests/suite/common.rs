@@ -37,6 +37,8 @@ pub(crate) struct Faults {
     pub(crate) vectored_writes: AtomicU64,
     pub(crate) syncs: AtomicU64,
     pub(crate) reads: AtomicU64,
+    /// Bytes that need not be cached any more.
+    pub(crate) forgotten: AtomicU64,
 }
 
 /// The machine's disk with faults on demand.
@@ -78,6 +80,11 @@ impl File for FaultyFile {
     fn sync_data(&self) -> io::Result<()> {
         self.faults.syncs.fetch_add(1, Ordering::Relaxed);
         if self.faults.fail_syncs.load(Ordering::Relaxed) { Err(refused()) } else { self.file.sync_data() }
+    }
+
+    fn forget(&self, offset: u64, length: u64) {
+        self.faults.forgotten.fetch_add(length, Ordering::Relaxed);
+        self.file.forget(offset, length);
     }
 
     fn set_len(&self, length: u64) -> io::Result<()> {
