@@ -176,8 +176,9 @@ impl Core {
 /// The whole batches of a response, each with a right CRC; a part of one at the end is left out. `None` if anything is damaged.
 fn whole_batches(records: &Records) -> Option<Vec<Batch>> {
     let mut batches = Vec::new();
-    for batch in Batch::iter(records.to_bytes()).map_while(Result::ok) {
-        if !batch.crc_is_valid() || batch.header().last_offset_delta < 0 {
+    for mut batch in Batch::iter(records.to_bytes()).map_while(Result::ok) {
+        // Remembered, so that the append need not compute it again.
+        if !batch.check_crc() || batch.header().last_offset_delta < 0 {
             return None;
         }
         batches.push(batch);

@@ -28,12 +28,22 @@ pub enum ParseFault {
 }
 
 /// A record batch v2.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Batch {
     header: BatchHeader,
     head: [u8; HEADER_SIZE],
     body: Bytes,
+    /// Whether the CRC is known to be that of the content: it was computed here, or found right.
+    crc_is_known: bool,
 }
+
+impl PartialEq for Batch {
+    fn eq(&self, other: &Batch) -> bool {
+        self.head == other.head && self.body == other.body
+    }
+}
+
+impl Eq for Batch {}
 
 impl Batch {
     /// Takes the batch at the start of `bytes`; what follows it is ignored. Checks lengths and magic, nothing else.
@@ -46,7 +56,8 @@ impl Batch {
         if size > bytes.len() {
             return Err(ParseFault::Incomplete { declared: size, available: bytes.len() });
         }
-        Ok(Batch { header, head: *head, body: bytes.slice(HEADER_SIZE..size) })
+        let body = bytes.slice(HEADER_SIZE..size);
+        Ok(Batch { header, head: *head, body, crc_is_known: false })
     }
 
     /// Iterates over batches that lie one after another. See [`BatchIter`].
@@ -57,7 +68,7 @@ impl Batch {
     /// Puts a batch together from a header and its records section; length and CRC are filled in.
     pub(crate) fn assemble(mut header: BatchHeader, body: Bytes) -> Batch {
         header.batch_length = (body.len() + HEADER_SIZE - LENGTH_OVERHEAD) as i32;
-        let mut batch = Batch { header, head: header.encode(), body };
+        let mut batch = Batch { header, head: header.encode(), body, crc_is_known: false };
         batch.update_crc();
         batch
     }
@@ -124,6 +135,7 @@ impl Batch {
         self.put(LENGTH_AT, &self.header.batch_length.to_be_bytes());
         self.header.crc = self.computed_crc();
         self.put(CRC_AT, &self.header.crc.to_be_bytes());
+        self.crc_is_known = true;
     }
 
     /// The CRC-32C of the bytes that it covers.
@@ -134,9 +146,15 @@ impl Batch {
         digest.finalize() as u32
     }
 
-    /// Whether the stored CRC is that of the content.
+    /// Whether the stored CRC is that of the content. Costs nothing if that is known already.
     pub fn crc_is_valid(&self) -> bool {
-        self.header.crc == self.computed_crc()
+        self.crc_is_known || self.header.crc == self.computed_crc()
+    }
+
+    /// The same, and remembers it.
+    pub fn check_crc(&mut self) -> bool {
+        self.crc_is_known = self.crc_is_valid();
+        self.crc_is_known
     }
 
     /// The records; `scratch` is used if they are compressed.
