@@ -94,6 +94,9 @@ fn known_flag(request: CreateRequest) -> Result<CreateRequest, DecodeError> {
     }
 }
 
+/// There is room for so many operations from the beginning, because moving them costs more than the room. Their number is known at the end.
+const OPS_USUAL: usize = 16;
+
 /// The body of a multi or a multiRead.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct MultiRequest {
@@ -105,7 +108,7 @@ impl Wire for MultiRequest {
     const SIZE_MIN: usize = MultiHeader::SIZE_MIN;
 
     fn decode(input: &mut Bytes) -> Result<MultiRequest, DecodeError> {
-        let mut ops: Vec<MultiOp> = Vec::new();
+        let mut ops: Vec<MultiOp> = Vec::with_capacity(OPS_USUAL);
         loop {
             let header = MultiHeader::decode(input)?;
             if header.done {

@@ -51,6 +51,18 @@ impl Payload {
         std::str::from_utf8(self.name_bytes()).expect("a name is copied from a str")
     }
 
+    /// Puts data of the same length in the place of the old; false if that is not what it is.
+    fn replace_data(&mut self, data: Option<&[u8]>) -> bool {
+        let (start, is_null) = (self.data_start(), self.head() & NULL_DATA != 0);
+        match data {
+            Some(data) if !is_null && data.len() == self.0.len() - start => {
+                self.0[start..].copy_from_slice(data);
+                true
+            }
+            _ => false,
+        }
+    }
+
     fn data(&self) -> Option<&[u8]> {
         if self.head() & NULL_DATA != 0 { None } else { Some(&self.0[self.data_start()..]) }
     }
@@ -144,7 +156,9 @@ impl Node {
     }
 
     pub(crate) fn set_data(&mut self, data: Option<&[u8]>) {
-        self.payload = Payload::new(self.payload.name(), data);
+        if !self.payload.replace_data(data) {
+            self.payload = Payload::new(self.payload.name(), data);
+        }
     }
 
     pub(crate) fn children(&self) -> &[NodeId] {

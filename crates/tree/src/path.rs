@@ -24,14 +24,24 @@ pub(crate) fn validate(path: &str) -> Result<(), TreeError> {
     if segments.is_empty() {
         return Ok(());
     }
-    // Nearly all paths are printable ASCII; the bytes tell without decoding.
-    if !path.bytes().all(|byte| (0x20..0x7f).contains(&byte)) && path.chars().any(is_refused) {
-        return Err(TreeError::BadArguments);
+    let (mut is_printable_ascii, mut start) = (true, 0);
+    for (at, byte) in segments.bytes().enumerate() {
+        if byte == b'/' {
+            check_segment(&segments.as_bytes()[start..at])?;
+            start = at + 1;
+        }
+        is_printable_ascii &= (0x20..0x7f).contains(&byte);
     }
-    if segments.split('/').any(|segment| matches!(segment, "" | "." | "..")) {
+    check_segment(&segments.as_bytes()[start..])?;
+    // Nearly all paths are; only the others have to be decoded.
+    if !is_printable_ascii && path.chars().any(is_refused) {
         return Err(TreeError::BadArguments);
     }
     Ok(())
+}
+
+fn check_segment(segment: &[u8]) -> Result<(), TreeError> {
+    if matches!(segment, b"" | b"." | b"..") { Err(TreeError::BadArguments) } else { Ok(()) }
 }
 
 /// The characters that a path can't have. Those beyond U+FFFF are surrogates to Java, hence refused.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hashbrown::HashMap;
+use hashbrown::hash_map::EntryRef;
 
 use crate::acl::AclList;
 use crate::ids::{SessionId, Zxid};
@@ -129,8 +130,10 @@ impl Pending {
     fn drop_applied(&mut self, zxid: Zxid, touched: &Touched) {
         match touched {
             Touched::Node(path) => {
-                if self.nodes.get(path).is_some_and(|entry| entry.zxid <= zxid) {
-                    self.nodes.remove(path);
+                if let EntryRef::Occupied(entry) = self.nodes.entry_ref(&**path)
+                    && entry.get().zxid <= zxid
+                {
+                    entry.remove();
                 }
             }
             Touched::Session(id) => {
@@ -167,6 +170,19 @@ impl Pending {
         match self.nodes.get(canonical(path)) {
             Some(entry) => entry.state.clone(),
             None => tree.get(path).map(NodeState::of),
+        }
+    }
+
+    /// Looks at a znode as it will be; none if there will be none.
+    pub(crate) fn look_at<R>(
+        &self,
+        tree: &Tree,
+        path: &str,
+        look: impl FnOnce(&NodeState) -> R,
+    ) -> Option<R> {
+        match self.nodes.get(canonical(path)) {
+            Some(entry) => entry.state.as_ref().map(look),
+            None => tree.get(path).map(|node| look(&NodeState::of(node))),
         }
     }
 
@@ -241,6 +257,8 @@ impl Pending {
     pub(crate) fn commit(&mut self, zxid: Zxid) {
         for step in self.undo.drain(..) {
             let touched = match step {
+                // The transaction has touched it before.
+                Undo::Node(_, Some(previous)) if previous.zxid == zxid => continue,
                 Undo::Node(path, _) => Touched::Node(path),
                 Undo::Session(id, _) => Touched::Session(id),
                 Undo::Ephemeral(id) => Touched::Ephemeral(id),

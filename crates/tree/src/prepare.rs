@@ -246,20 +246,39 @@ impl Draft<'_> {
     ) -> Result<Planned, TreeError> {
         self.check_session()?;
         path::validate(path)?;
-        let mut node = self.node(path)?;
+        let judge = |node: &NodeState| self.judge_set_data(node, path, data, version);
+        let (node, usage) = self.pending.look_at(self.tree, path, judge).ok_or(TreeError::NoNode)??;
+        self.add_usage(path, usage);
+        let version = node.version;
+        self.pending.put_node(self.context.zxid, path.clone(), Some(node));
+        Ok(Planned::SetData(self.push(Change::SetData { path: path.clone(), data: data.clone(), version })))
+    }
+
+    /// What a node becomes with other data, and what that adds to the quota over it.
+    fn judge_set_data(
+        &self,
+        node: &NodeState,
+        path: &str,
+        data: &Option<Bytes>,
+        version: i32,
+    ) -> Result<(NodeState, Usage), TreeError> {
         self.check_acl(&node.acl, Perms::WRITE)?;
         let length = data.as_ref().map_or(0, Bytes::len) as i64;
         let usage = Usage { bytes: length - node.data_length() as i64, count: 0 };
         self.check_quota(path, usage)?;
         check_version(node.version, version)?;
-        self.add_usage(path, usage);
-        node.version = next_version(node.version);
-        node.mtime_ms = self.context.time_ms;
-        node.mzxid = self.context.zxid;
-        node.data = DataState::InFlight(data.clone());
-        let version = node.version;
-        self.pending.put_node(self.context.zxid, path.clone(), Some(node));
-        Ok(Planned::SetData(self.push(Change::SetData { path: path.clone(), data: data.clone(), version })))
+        let set = NodeState {
+            acl: node.acl.clone(),
+            owner: node.owner,
+            version: next_version(node.version),
+            cversion: node.cversion,
+            aversion: node.aversion,
+            children: node.children,
+            mtime_ms: self.context.time_ms,
+            mzxid: self.context.zxid,
+            data: DataState::InFlight(data.clone()),
+        };
+        Ok((set, usage))
     }
 
     fn set_acl(&mut self, path: &Arc<str>, acl: &AclList, version: i32) -> Result<Planned, TreeError> {

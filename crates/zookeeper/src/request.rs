@@ -303,8 +303,9 @@ fn set_data(request: jute::SetDataRequest) -> Op {
 /// The operations of a multi; its flags were checked when it was decoded.
 fn multi(ops: Vec<MultiOp>) -> Result<Action, ErrorCode> {
     let codes = ops.iter().map(MultiOp::op_code).collect();
-    let ops = ops.into_iter().map(|op| {
-        Ok(match op {
+    let mut asked = Vec::with_capacity(ops.len());
+    for op in ops {
+        asked.push(match op {
             MultiOp::Create(request) | MultiOp::Create2(request) => {
                 create_op(request, None, CreateKind::Flags)?
             }
@@ -318,10 +319,9 @@ fn multi(ops: Vec<MultiOp>) -> Result<Action, ErrorCode> {
             MultiOp::SetData(request) => set_data(request),
             MultiOp::Check(request) => Op::Check { path: shared(&request.path), version: request.version },
             MultiOp::GetChildren(_) | MultiOp::GetData(_) => return Err(ErrorCode::MarshallingError),
-        })
-    });
-    let ops = ops.collect::<Result<_, ErrorCode>>()?;
-    Ok(Action::Write(Write::Change(Request::Multi(ops), Shape::Multi(codes))))
+        });
+    }
+    Ok(Action::Write(Write::Change(Request::Multi(asked), Shape::Multi(codes))))
 }
 
 /// A multiRead; one of writes is refused with a body (reference 3.2). A mix was refused when it was decoded.
