@@ -3,9 +3,10 @@
 //! Invariants: decoding what was encoded gives the same transaction; everything but a znode's data is readable text; a key
 //! that begins with `/` is a znode's path, any other is none.
 use crate::asks::Origin;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use log::builder::BuildError;
-use log::{Batch, BatchBuilder, RecordHeader, RecordView, Scratch};
+use log::{Batch, BatchBuilder, Codec, EncodedHeaders, RecordView, Scratch};
+use std::borrow::Cow;
 use std::fmt::Write;
 use std::sync::Arc;
 use tree::{
@@ -17,10 +18,14 @@ use tree::{
 const SESSION_KEY: &str = "session:";
 /// About what a record needs beside its key and its value: lengths and the usual headers.
 const RECORD_FRAME_BYTES: usize = 96;
+/// Bodies of small batches share blocks of this size; a block lives until the last of them is written.
+const BLOCK_BYTES: usize = 64 << 10;
+/// For how many changes of a transaction there is room before they are read.
+const CHANGES_AHEAD_MAX: i32 = 1_024;
+/// Memory beyond this is given back after a large transaction.
+const RECORDS_KEPT_MAX: usize = 1 << 20;
 /// About what a session's key and value need.
 const SESSION_BYTES: usize = 120;
-/// The most headers that a record of this topic has.
-const HEADERS_MAX: usize = 8;
 
 /// A record of `__znodes` that can't be understood: the log was written by something else, or is damaged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -39,28 +44,52 @@ pub(crate) struct Entry {
     pub(crate) origin: Option<Origin>,
 }
 
+/// Memory that encoding uses again and again: transactions are encoded in one thread and let go of in another, which costs an
+/// allocator more than the encoding itself.
+#[derive(Default)]
+pub(crate) struct EncodeMemory {
+    headers: HeaderText,
+    session: String,
+    records: Vec<u8>,
+    /// What is left of the block that bodies of batches are parts of.
+    block: BytesMut,
+}
+
 /// Encodes a transaction as the batch that is its place in the log.
-pub(crate) fn encode_txn(txn: &Txn, epoch: i32, origin: Option<Origin>) -> Result<Batch, BuildError> {
+pub(crate) fn encode_txn(
+    txn: &Txn,
+    epoch: i32,
+    origin: Option<Origin>,
+    memory: &mut EncodeMemory,
+) -> Result<Batch, BuildError> {
+    let EncodeMemory { headers, session, records, block } = memory;
     let content: usize = txn.changes.iter().map(content_bytes).sum();
-    let mut builder = BatchBuilder::new(txn.zxid.0).leader_epoch(epoch);
+    let mut builder = BatchBuilder::new(txn.zxid.0).leader_epoch(epoch).with_memory(std::mem::take(records));
     builder.reserve(content + RECORD_FRAME_BYTES * txn.changes.len());
-    let session = txn.session.map(|id| id.to_string());
-    let mut headers = HeaderText::default();
+    session.clear();
+    if let Some(id) = txn.session {
+        write!(session, "{id}").expect("writing to a string cannot fail");
+    }
     for (index, change) in txn.changes.iter().enumerate() {
         headers.clear();
-        let (key, value) = describe(change, &mut headers);
+        let (key, value) = describe(change, headers);
         if index > 0 {
             headers.add_number("index", index);
         } else if let Some(origin) = origin {
             headers.add("from", format_args!("{origin}"));
         }
-        if let Some(session) = &session {
+        if txn.session.is_some() {
             headers.add_text("session", session);
         }
-        headers
-            .with(|headers| builder.append(txn.time_ms, Some(key.as_bytes()), value.as_deref(), headers))?;
+        let offset = builder.next_offset();
+        let (key, value) = (key.as_bytes(), value.as_deref());
+        builder.append_encoded(offset, txn.time_ms, Some(key), value, &headers.encoded)?;
     }
-    builder.build()
+    let (batch, used) = builder.build_in(block, BLOCK_BYTES)?;
+    if used.capacity() <= RECORDS_KEPT_MAX {
+        *records = used;
+    }
+    Ok(batch)
 }
 
 /// Bytes of a change's path and data.
@@ -77,7 +106,7 @@ fn content_bytes(change: &Change) -> usize {
 }
 
 /// The change's key and value, and its own headers.
-fn describe<'a>(change: &'a Change, headers: &mut HeaderText) -> (std::borrow::Cow<'a, str>, Option<Bytes>) {
+fn describe<'a>(change: &'a Change, headers: &mut HeaderText) -> (Cow<'a, str>, Option<Cow<'a, [u8]>>) {
     match change {
         Change::Create { path, data, acl, owner } => {
             headers.add_text("op", "create");
@@ -100,7 +129,7 @@ fn describe<'a>(change: &'a Change, headers: &mut HeaderText) -> (std::borrow::C
         Change::SetUsage { path, data, mzxid } => {
             headers.add_text("op", "usage");
             headers.add_stat(&[("mzxid=", mzxid.0)]);
-            ((&**path).into(), Some(data.clone()))
+            ((&**path).into(), Some((&**data).into()))
         }
         Change::Delete { path } => {
             headers.add_text("op", "delete");
@@ -108,7 +137,7 @@ fn describe<'a>(change: &'a Change, headers: &mut HeaderText) -> (std::borrow::C
         }
         Change::OpenSession { id, timeout_ms, password_sha256 } => {
             headers.add_text("op", "open");
-            (session_key(*id).into(), Some(session_value(*timeout_ms, password_sha256)))
+            (session_key(*id).into(), Some(session_value(*timeout_ms, password_sha256).into_bytes().into()))
         }
         Change::CloseSession { id } => {
             headers.add_text("op", "close");
@@ -138,9 +167,8 @@ pub(crate) fn append_node(builder: &mut BatchBuilder, node: &NodeImage) -> Resul
         headers.add_text("data", "null");
     }
     let value = node.data.as_deref().unwrap_or_default();
-    headers.with(|headers| {
-        builder.append_at(node.last_offset, s.mtime_ms, Some(node.path.as_bytes()), Some(value), headers)
-    })
+    let key = Some(node.path.as_bytes());
+    builder.append_encoded(node.last_offset, s.mtime_ms, key, Some(value), &headers.encoded)
 }
 
 /// Appends an open session to a batch of a snapshot, at the offset where it opened.
@@ -153,9 +181,8 @@ pub(crate) fn append_session(
     headers.add_text("op", "open");
     let key = session_key(session.id);
     let value = session_value(session.timeout_ms, &session.password_sha256);
-    headers.with(|headers| {
-        builder.append_at(session.last_offset, time_ms, Some(key.as_bytes()), Some(&value), headers)
-    })
+    let (key, value) = (Some(key.as_bytes()), Some(value.as_bytes()));
+    builder.append_encoded(session.last_offset, time_ms, key, value, &headers.encoded)
 }
 
 /// What a record of a snapshot holds.
@@ -204,12 +231,14 @@ pub(crate) fn decode_txn(batch: &Batch, scratch: &mut Scratch) -> Result<Option<
         zxid: Zxid(header.base_offset),
         time_ms: header.base_timestamp,
         session: None,
-        changes: Vec::new(),
+        changes: Vec::with_capacity(header.record_count.clamp(0, CHANGES_AHEAD_MAX) as usize),
     };
     let mut origin = None;
+    // What is compressed lies in the scratch memory, which is used again.
+    let shared = (header.codec() == Some(Codec::None)).then_some(batch.body());
     for record in batch.records(scratch).map_err(unreadable)? {
         let record = record.map_err(unreadable)?;
-        let fields = Fields::of(&record)?;
+        let fields = Fields { shared, ..Fields::of(&record)? };
         if txn.changes.is_empty() {
             txn.session = fields.session.map(parse_session).transpose().map_err(|what| fields.fault(what))?;
             origin = fields.from.map(parse_origin).transpose().map_err(|what| fields.fault(what))?;
@@ -219,50 +248,42 @@ pub(crate) fn decode_txn(batch: &Batch, scratch: &mut Scratch) -> Result<Option<
     Ok(Some(Entry { txn, origin }))
 }
 
-/// The text headers of one record, before they can be borrowed.
+/// The headers of one record as they are made; kept for the next one because of its memory.
 #[derive(Default)]
 struct HeaderText {
-    names: Vec<(&'static str, usize)>,
+    encoded: EncodedHeaders,
+    /// A value that is put together of several parts.
     text: String,
 }
 
 impl HeaderText {
     fn clear(&mut self) {
-        self.names.clear();
-        self.text.clear();
+        self.encoded.clear();
     }
 
     fn add(&mut self, name: &'static str, value: std::fmt::Arguments<'_>) {
+        self.text.clear();
         self.text.write_fmt(value).expect("writing to a string cannot fail");
-        self.names.push((name, self.text.len()));
+        self.encoded.add(name, &self.text);
     }
 
+    #[inline]
     fn add_text(&mut self, name: &'static str, value: &str) {
-        self.text.push_str(value);
-        self.names.push((name, self.text.len()));
+        self.encoded.add(name, value);
     }
 
     fn add_number(&mut self, name: &'static str, value: impl itoa::Integer) {
-        self.add_text(name, itoa::Buffer::new().format(value));
+        self.encoded.add(name, itoa::Buffer::new().format(value));
     }
 
     /// The header `stat`: each number behind its name.
     fn add_stat(&mut self, fields: &[(&str, i64)]) {
+        self.text.clear();
         for (name, value) in fields {
             self.text.push_str(name);
             self.text.push_str(itoa::Buffer::new().format(*value));
         }
-        self.names.push(("stat", self.text.len()));
-    }
-
-    fn with<R>(&self, use_headers: impl FnOnce(&[RecordHeader<'_>]) -> R) -> R {
-        let mut headers = [RecordHeader { key: b"", value: None }; HEADERS_MAX];
-        let mut start = 0;
-        for (header, (name, end)) in headers.iter_mut().zip(&self.names) {
-            *header = RecordHeader { key: name.as_bytes(), value: Some(&self.text.as_bytes()[start..*end]) };
-            start = *end;
-        }
-        use_headers(&headers[..self.names.len()])
+        self.encoded.add("stat", &self.text);
     }
 }
 
@@ -282,26 +303,23 @@ fn add_acl(headers: &mut HeaderText, acl: &AclList) {
 }
 
 /// The record's value for a znode's data: a null value would be a tombstone, so null data is an empty value and a header.
-fn value_of(data: &Option<Bytes>, headers: &mut HeaderText) -> Bytes {
-    match data {
-        Some(data) => data.clone(),
-        None => {
-            headers.add_text("data", "null");
-            Bytes::new()
-        }
+fn value_of<'a>(data: &'a Option<Bytes>, headers: &mut HeaderText) -> Cow<'a, [u8]> {
+    if data.is_none() {
+        headers.add_text("data", "null");
     }
+    Cow::Borrowed(data.as_deref().unwrap_or_default())
 }
 
 fn session_key(id: SessionId) -> String {
     format!("{SESSION_KEY}{id}")
 }
 
-fn session_value(timeout_ms: i32, digest: &PasswordDigest) -> Bytes {
+fn session_value(timeout_ms: i32, digest: &PasswordDigest) -> String {
     let mut text = format!("timeout={timeout_ms},password-sha256=");
     for byte in digest {
         write!(text, "{byte:02x}").expect("writing to a string cannot fail");
     }
-    Bytes::from(text)
+    text
 }
 
 fn parse_session(text: &str) -> Result<SessionId, String> {
@@ -374,6 +392,8 @@ struct Fields<'a> {
     version: Option<&'a str>,
     stat: Option<&'a str>,
     null_data: bool,
+    /// Memory that the value lies in and that can be shared.
+    shared: Option<&'a Bytes>,
 }
 
 impl<'a> Fields<'a> {
@@ -392,6 +412,7 @@ impl<'a> Fields<'a> {
             version: None,
             stat: None,
             null_data: false,
+            shared: None,
         };
         for header in record.headers() {
             let value = text(header.value.unwrap_or_default())?;
@@ -454,7 +475,11 @@ impl<'a> Fields<'a> {
     }
 
     fn data(&self) -> Option<Bytes> {
-        if self.null_data { None } else { self.value.map(Bytes::copy_from_slice) }
+        let value = self.value.filter(|_| !self.null_data)?;
+        Some(match self.shared {
+            Some(shared) => shared.slice_ref(value),
+            None => Bytes::copy_from_slice(value),
+        })
     }
 
     fn acl(&self) -> Result<AclList, RecordFault> {
@@ -535,7 +560,7 @@ mod tests {
         let session = Some(SessionId(0x0100_0000_0000_0007));
         let txn = Txn { zxid: Zxid(41), time_ms: 1_700_000_000_123, session, changes };
         let origin = Some(Origin { node: 2, incarnation: 0x9f_3a21, number: 17 });
-        let batch = encode_txn(&txn, 3, origin).expect("it can be encoded");
+        let batch = encode_txn(&txn, 3, origin, &mut EncodeMemory::default()).expect("it can be encoded");
         assert_eq!(batch.header().base_offset, 41);
         assert_eq!(batch.header().last_offset(), txn.last_offset());
         assert_eq!(batch.header().partition_leader_epoch, 3);
@@ -606,7 +631,7 @@ mod tests {
         ] {
             let headers: Vec<_> = headers
                 .iter()
-                .map(|(key, value)| RecordHeader { key: key.as_bytes(), value: Some(value.as_bytes()) })
+                .map(|(key, value)| log::RecordHeader { key: key.as_bytes(), value: Some(value.as_bytes()) })
                 .collect();
             let mut builder = BatchBuilder::new(5);
             builder.append(0, key, Some(b""), &headers).expect("it can be built");

@@ -8,13 +8,16 @@ use crate::asks::{Origin, Verdict};
 use crate::ensemble::ReadView;
 use crate::forwards::Forwards;
 use crate::outcome::{Completion, OpResult, Outcome, Refusal};
-use crate::records;
+use crate::records::{self, EncodeMemory};
 use log::Batch;
 use std::collections::{HashMap, VecDeque};
 use tree::{AuthId, Change, Context, Options, Pending, Planned, Request, SessionId, Stat, Tree, Txn, Zxid};
 
 /// How many runs of other nodes are remembered; each takes a few bytes, and nodes rarely restart while one leads.
 const ORIGINS_MAX: usize = 10_000;
+
+/// For how many transactions at most the queue has room before they come.
+const QUEUE_ROOM_MAX: usize = 1_024;
 
 /// The order of writes of a leader.
 pub(crate) struct Sequencer {
@@ -23,6 +26,8 @@ pub(crate) struct Sequencer {
     epoch: Option<i32>,
     next_offset: i64,
     queue: Vec<Batch>,
+    /// Memory for encoding.
+    encoding: EncodeMemory,
     waiting: VecDeque<Waiting>,
     /// The number of the last ask of every run of another node, since this node leads.
     seen: HashMap<(i32, i64), i64>,
@@ -68,6 +73,7 @@ impl Sequencer {
             epoch: None,
             next_offset: 0,
             queue: Vec::new(),
+            encoding: EncodeMemory::default(),
             waiting: VecDeque::new(),
             seen: HashMap::new(),
             forwards: Forwards::new(),
@@ -194,7 +200,7 @@ impl Sequencer {
         done: Option<Completion>,
         origin: Option<Origin>,
     ) -> Result<(), String> {
-        let batch = records::encode_txn(&txn, epoch, origin)
+        let batch = records::encode_txn(&txn, epoch, origin, &mut self.encoding)
             .map_err(|error| format!("transaction {} can't be encoded: {error}", txn.zxid))?;
         self.next_offset = batch.header().next_offset();
         self.queue.push(batch);
@@ -219,7 +225,11 @@ impl Sequencer {
     /// Takes everything queued for the log, with the epoch that it was queued in.
     pub(crate) fn take_queue(&mut self) -> Option<(i32, Vec<Batch>)> {
         match self.epoch {
-            Some(epoch) if !self.queue.is_empty() => Some((epoch, std::mem::take(&mut self.queue))),
+            Some(epoch) if !self.queue.is_empty() => {
+                // As many as this time are likely to come while these are written.
+                let next = Vec::with_capacity(self.queue.len().min(QUEUE_ROOM_MAX));
+                Some((epoch, std::mem::replace(&mut self.queue, next)))
+            }
             _ => None,
         }
     }

@@ -9,7 +9,7 @@ use crate::header::{
 };
 use crate::records::{RecordHeader, RecordView};
 use crate::varint;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use thiserror::Error;
 
 /// Why a batch can't be built.
@@ -29,6 +29,39 @@ pub enum BuildError {
     /// The codec failed.
     #[error("compressing a batch failed: {0}")]
     Compress(#[source] std::io::Error),
+}
+
+/// The headers of a record in the format's encoding, for a caller that makes them one after another. To be used again for the next
+/// record, so that its memory is.
+#[derive(Debug, Default)]
+pub struct EncodedHeaders {
+    count: i32,
+    bytes: Vec<u8>,
+    too_large: bool,
+}
+
+impl EncodedHeaders {
+    /// Forgets the headers and keeps the memory.
+    pub fn clear(&mut self) {
+        self.count = 0;
+        self.bytes.clear();
+        self.too_large = false;
+    }
+
+    /// Adds a header. One that is too large for the format is refused with the record.
+    #[inline]
+    pub fn add(&mut self, key: &str, value: &str) {
+        let (Ok(key_length), Ok(value_length)) = (i32::try_from(key.len()), i32::try_from(value.len()))
+        else {
+            self.too_large = true;
+            return;
+        };
+        self.count += 1;
+        varint::write_i32(&mut self.bytes, key_length);
+        self.bytes.extend_from_slice(key.as_bytes());
+        varint::write_i32(&mut self.bytes, value_length);
+        self.bytes.extend_from_slice(value.as_bytes());
+    }
 }
 
 /// Collects records of one batch.
@@ -164,7 +197,29 @@ impl BatchBuilder {
         headers: &[RecordHeader<'_>],
     ) -> Result<(), BuildError> {
         let fields = Fields { key, value, header_count: headers.len(), headers: headers.iter().copied() };
-        self.push(offset, timestamp, fields)
+        self.push(offset, timestamp, fields.size()?, |out| fields.write(out))
+    }
+
+    /// Adds a record at a given offset, which must be above the last one, with headers that are encoded already.
+    pub fn append_encoded(
+        &mut self,
+        offset: i64,
+        timestamp: i64,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: &EncodedHeaders,
+    ) -> Result<(), BuildError> {
+        let EncodedHeaders { count, bytes, too_large } = headers;
+        if *too_large {
+            return Err(BuildError::TooLarge);
+        }
+        let size = field_size(key)? + field_size(value)? + varint::size_i32(*count) + bytes.len();
+        self.push(offset, timestamp, size, |out| {
+            write_field(out, key);
+            write_field(out, value);
+            varint::write_i32(out, *count);
+            out.extend_from_slice(bytes);
+        })
     }
 
     /// Adds a copy of a record at its own offset.
@@ -175,20 +230,25 @@ impl BatchBuilder {
             header_count: record.header_count(),
             headers: record.headers(),
         };
-        self.push(record.offset, record.timestamp, fields)
+        self.push(record.offset, record.timestamp, fields.size()?, |out| fields.write(out))
     }
 
-    fn push<'h, H>(&mut self, offset: i64, timestamp: i64, fields: Fields<'_, H>) -> Result<(), BuildError>
-    where
-        H: Iterator<Item = RecordHeader<'h>> + Clone,
-    {
+    /// Adds a record whose fields behind the offset take `size` bytes.
+    fn push(
+        &mut self,
+        offset: i64,
+        timestamp: i64,
+        size: usize,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<(), BuildError> {
         let base_offset = self.header.base_offset;
         let delta = offset.checked_sub(base_offset).and_then(|delta| i32::try_from(delta).ok());
         let delta = delta.filter(|delta| *delta >= 0 && self.last_offset.is_none_or(|last| offset > last));
         let delta = delta.ok_or(BuildError::Offset { offset, base_offset })?;
         let base = *self.base_timestamp.get_or_insert(timestamp);
         let timestamp_delta = timestamp.wrapping_sub(base);
-        let length = fields.size(timestamp_delta, delta)?;
+        let length = 1 + varint::size_i64(timestamp_delta) + varint::size_i32(delta) + size;
+        let length = i32::try_from(length).map_err(|_| BuildError::TooLarge)?;
         if self.records.len() as u64 + u64::from(length as u32) > (i32::MAX / 2) as u64 {
             return Err(BuildError::TooLarge);
         }
@@ -197,20 +257,41 @@ impl BatchBuilder {
         out.push(0);
         varint::write_i64(out, timestamp_delta);
         varint::write_i32(out, delta);
-        fields.write(out);
+        write(out);
         self.last_offset = Some(offset);
         self.max_timestamp = self.max_timestamp.max(timestamp);
         self.header.record_count += 1;
         Ok(())
     }
 
+    /// Collects records in memory that was used before; what it holds is forgotten.
+    pub fn with_memory(mut self, mut memory: Vec<u8>) -> BatchBuilder {
+        memory.clear();
+        self.records = memory;
+        self
+    }
+
+    /// Finishes an uncompressed batch whose body is a part of `block`, to save each of many small batches an allocation of its own; and
+    /// hands back the memory that the records were collected in. A block that is full is replaced by one of at least `block_bytes`.
+    pub fn build_in(
+        mut self,
+        block: &mut BytesMut,
+        block_bytes: usize,
+    ) -> Result<(Batch, Vec<u8>), BuildError> {
+        if self.records.len() > i32::MAX as usize - HEADER_SIZE {
+            return Err(BuildError::TooLarge);
+        }
+        self.complete_header();
+        if block.capacity() < self.records.len() {
+            *block = BytesMut::with_capacity(block_bytes.max(self.records.len()));
+        }
+        block.extend_from_slice(&self.records);
+        Ok((Batch::assemble(self.header, block.split().freeze()), self.records))
+    }
+
     /// Finishes the batch. A batch without records is legal: compaction keeps one for a producer's last sequence.
     pub fn build(mut self) -> Result<Batch, BuildError> {
-        let base_offset = self.header.base_offset;
-        let last_delta = self.last_offset.map_or(0, |last| (last - base_offset) as i32);
-        self.header.last_offset_delta = self.header.last_offset_delta.max(last_delta);
-        self.header.base_timestamp = self.base_timestamp.unwrap_or(NO_TIMESTAMP);
-        self.header.max_timestamp = self.append_time.unwrap_or(self.max_timestamp);
+        self.complete_header();
         let body = if self.compression.codec == Codec::None || self.records.is_empty() {
             self.records
         } else {
@@ -221,6 +302,14 @@ impl BatchBuilder {
             return Err(BuildError::TooLarge);
         }
         Ok(Batch::assemble(self.header, Bytes::from(body)))
+    }
+
+    fn complete_header(&mut self) {
+        let base_offset = self.header.base_offset;
+        let last_delta = self.last_offset.map_or(0, |last| (last - base_offset) as i32);
+        self.header.last_offset_delta = self.header.last_offset_delta.max(last_delta);
+        self.header.base_timestamp = self.base_timestamp.unwrap_or(NO_TIMESTAMP);
+        self.header.max_timestamp = self.append_time.unwrap_or(self.max_timestamp);
     }
 }
 
@@ -233,15 +322,13 @@ struct Fields<'a, H> {
 }
 
 impl<'h, H: Iterator<Item = RecordHeader<'h>> + Clone> Fields<'_, H> {
-    /// The record's length field.
-    fn size(&self, timestamp_delta: i64, offset_delta: i32) -> Result<i32, BuildError> {
+    fn size(&self) -> Result<usize, BuildError> {
         let count = i32::try_from(self.header_count).map_err(|_| BuildError::TooLarge)?;
-        let mut size = 1 + varint::size_i64(timestamp_delta) + varint::size_i32(offset_delta);
-        size += field_size(self.key)? + field_size(self.value)? + varint::size_i32(count);
+        let mut size = field_size(self.key)? + field_size(self.value)? + varint::size_i32(count);
         for header in self.headers.clone() {
             size += field_size(Some(header.key))? + field_size(header.value)?;
         }
-        i32::try_from(size).map_err(|_| BuildError::TooLarge)
+        Ok(size)
     }
 
     fn write(self, out: &mut Vec<u8>) {

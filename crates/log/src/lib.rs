@@ -41,7 +41,7 @@ mod varint;
 mod zstd_reader;
 
 pub use batch::{Batch, BatchIter};
-pub use builder::BatchBuilder;
+pub use builder::{BatchBuilder, EncodedHeaders};
 pub use checkpoint::TopicPartition;
 pub use cleaner::{Cleanable, Cleaned};
 pub use compression::{Codec, Compression};

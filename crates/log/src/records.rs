@@ -177,6 +177,7 @@ impl<'a> Iterator for Records<'a> {
     }
 }
 
+#[inline]
 fn read_header<'a>(input: &mut &'a [u8]) -> Result<RecordHeader<'a>, RecordFault> {
     let key_length = varint::read_i32(input).ok_or(RecordFault::Malformed("header key length"))?;
     let key = take(input, key_length)?.ok_or(RecordFault::Malformed("null header key"))?;

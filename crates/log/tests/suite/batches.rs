@@ -2,8 +2,8 @@
 use crate::common::{NOW, batch, batch_at, compressed, sequenced};
 use bytes::Bytes;
 use log::{
-    Batch, BatchBuilder, BatchError, CleanupPolicy, Codec, Compression, LogConfig, RecordHeader, Rules,
-    Scratch, TimestampType, validate,
+    Batch, BatchBuilder, BatchError, CleanupPolicy, Codec, Compression, EncodedHeaders, LogConfig,
+    RecordHeader, Rules, Scratch, TimestampType, validate,
 };
 use proptest::prelude::*;
 
@@ -25,6 +25,44 @@ fn patched(batch: &Batch, at: usize, value: &[u8]) -> Bytes {
     let crc = crc_fast::crc32_iscsi(&bytes[21..]);
     bytes[17..21].copy_from_slice(&crc.to_be_bytes());
     bytes.into()
+}
+
+#[test]
+fn headers_that_are_encoded_one_by_one_make_the_same_batch() {
+    let mut encoded = EncodedHeaders::default();
+    let (mut by_slice, mut one_by_one) = (BatchBuilder::new(7), BatchBuilder::new(7));
+    let long = "v".repeat(300);
+    for (offset, headers) in [(7, vec![("a", ""), ("op", "set")]), (9, vec![]), (10, vec![("long", &*long)])]
+    {
+        let slice: Vec<_> = headers
+            .iter()
+            .map(|(key, value)| RecordHeader { key: key.as_bytes(), value: Some(value.as_bytes()) })
+            .collect();
+        by_slice.append_at(offset, NOW, Some(b"k"), None, &slice).expect("a record");
+        encoded.clear();
+        for (key, value) in headers {
+            encoded.add(key, value);
+        }
+        one_by_one.append_encoded(offset, NOW, Some(b"k"), None, &encoded).expect("a record");
+    }
+    assert_eq!(one_by_one.build().expect("a batch"), by_slice.build().expect("a batch"));
+}
+
+#[test]
+fn a_changed_head_shows_in_the_bytes_and_a_wrong_crc_is_never_taken_as_known() {
+    let mut built = batch(&["a", "b"]);
+    let before = built.to_bytes();
+    assert!(built.crc_is_valid() && Batch::parse_one(&before).expect("a batch").check_crc());
+    built.set_base_offset(41);
+    built.set_leader_epoch(3);
+    built.set_append_time(NOW + 1);
+    let read = Batch::parse_one(&built.to_bytes()).expect("a batch");
+    assert_eq!((read.header().base_offset, read.header().partition_leader_epoch), (41, 3));
+    assert!(read.crc_is_valid() && read.header().is_log_append_time());
+    let mut damaged = before.to_vec();
+    damaged[70] ^= 1;
+    let mut damaged = Batch::parse_one(&damaged.into()).expect("a batch");
+    assert!(!damaged.check_crc() && !damaged.crc_is_valid());
 }
 
 fn is_invalid(result: Result<Batch, BatchError>) -> bool {
