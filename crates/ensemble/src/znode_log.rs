@@ -18,8 +18,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// How much of the tail is kept in memory for readers.
-const TAIL_CACHE_BYTES: u64 = 8 << 20;
+/// How much of the tail is kept in memory for readers: a few thousand transactions. Whoever is further behind reads the page cache.
+const TAIL_CACHE_BYTES: u64 = 1 << 20;
 /// A snapshot that was read this short a time ago is still being read, by a joining node or by a consumer of the head.
 const SNAPSHOT_READ_MS: u64 = 10_000;
 /// How many snapshots are kept beyond the configured number because they are being read.

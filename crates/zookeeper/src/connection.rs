@@ -33,10 +33,9 @@ const OUTPUT_BYTES_MAX: usize = 16 << 20;
 const FORCED_OUTPUT_BYTES_MAX: usize = 64 << 20;
 /// Requests of one connection that are started and not answered.
 pub(crate) const LINE_MAX: usize = 1000;
-/// For how long a connection must have been silent before it is asked to rest: after requests, and after nothing but pings.
-/// Whoever asks often finds its task in place; ten thousand sessions that only ping hardly ever have one.
-const SILENCE_AFTER_REQUESTS_MS: u64 = 2000;
-const SILENCE_AFTER_PINGS_MS: u64 = 100;
+/// For how long a connection must have been silent after a request before it is asked to rest, so that whoever asks often finds its
+/// task in place. After nothing but pings and watch events it rests at once.
+const SILENCE_BEFORE_REST_MS: u64 = 2000;
 
 /// How a connection stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,8 +101,6 @@ struct Work {
     /// Whether a write in line ends the session.
     closing_session: bool,
     throttled: bool,
-    /// Whether the connection's task is to rest if it can.
-    asked_to_rest: bool,
     /// Whether there is something to do that the connection's task has not seen.
     woken: bool,
     waker: Option<Waker>,
@@ -124,7 +121,7 @@ pub(crate) struct Connection {
     remote: SocketAddr,
     established_wall_ms: i64,
     last_heard_ms: AtomicU64,
-    /// Whether requests other than pings arrived since it last rested.
+    /// Whether it is among those that the door asks to rest after a silence: they don't rest by themselves.
     busy: AtomicBool,
     outbox: Mutex<Outbox>,
 }
@@ -185,31 +182,33 @@ impl Connection {
         self.door.stats.bytes_received.fetch_add(bytes as u64, Relaxed);
     }
 
-    /// Notes that a request other than a ping arrived.
-    pub(crate) fn note_busy(&self) {
-        self.busy.store(true, Relaxed);
-    }
-
-    /// Whether it has been silent for so long that it should rest.
-    pub(crate) fn is_idle(&self, now_ms: u64) -> bool {
-        let patience =
-            if self.busy.load(Relaxed) { SILENCE_AFTER_REQUESTS_MS } else { SILENCE_AFTER_PINGS_MS };
-        now_ms.saturating_sub(self.last_heard_ms.load(Relaxed)) > patience
-    }
-
-    /// Asks the connection's task to rest, if it can.
-    pub(crate) fn ask_to_rest(&self) {
-        let mut outbox = self.outbox.lock();
-        if outbox.resting.is_none() {
-            outbox.work().asked_to_rest = true;
-            self.call(outbox);
+    /// Notes that a request other than a ping arrived, so that its task stays for a while.
+    pub(crate) fn note_busy(self: &Arc<Self>) {
+        if !self.busy.load(Relaxed) {
+            self.busy.store(true, Relaxed);
+            self.door.resting.note_busy(self.clone());
         }
     }
 
-    /// Whether the connection's task was asked to rest since it was last seen here.
-    pub(crate) fn was_asked_to_rest(&self) -> bool {
-        let mut outbox = self.outbox.lock();
-        outbox.work.as_mut().is_some_and(|work| std::mem::take(&mut work.asked_to_rest))
+    /// Whether its task is to stay although there may be nothing to do.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.busy.load(Relaxed)
+    }
+
+    /// Whether it has been silent for so long that it should rest.
+    pub(crate) fn is_silent(&self, now_ms: u64) -> bool {
+        now_ms.saturating_sub(self.last_heard_ms.load(Relaxed)) > SILENCE_BEFORE_REST_MS
+    }
+
+    /// Lets the connection's task rest as soon as it can.
+    pub(crate) fn calm_down(&self) {
+        self.busy.store(false, Relaxed);
+        self.wake();
+    }
+
+    /// Whether there is nothing on hand but perhaps a call.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.outbox.lock().is_quiet()
     }
 
     /// Rests, if there is nothing on hand: from now on the door watches the socket, and there is no task. What can't rest is handed back.
@@ -226,7 +225,6 @@ impl Connection {
         self.door.resting.watch(&stream, self.id)?;
         outbox.work = None;
         outbox.resting = Some(Resting { session, stream, called: false });
-        self.busy.store(false, Relaxed);
         Ok(None)
     }
 

@@ -1,8 +1,8 @@
 //! Where connections rest that have nothing to do: their sockets are watched together, by one task for all of them.
 //!
 //! A connection that is served costs a task, a place in the runtime's I/O driver and what is on its hands; ten thousand sessions that
-//! only ping would hold all that for nothing. So a connection that has been silent for a while gives its socket to the [`RestRoom`]
-//! and ends its task. A byte of the client, a watch event or the end of its session brings it back.
+//! only ping would hold all that for nothing. So a connection with nothing to do gives its socket to the [`RestRoom`]
+//! and ends its task: at once if it only pinged or got a watch event, after a silence if it asked for something. A byte of the client, a watch event or the end of its session brings it back.
 //!
 //! Invariants: a socket is watched either here or by the runtime; a call that comes while a connection goes to rest, or
 //! rests, is never lost, because both are decided under the connection's lock; a call may come for one that doesn't rest (any
@@ -21,7 +21,7 @@ use std::time::Duration;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
 
-/// How often the connections that are served are looked at.
+/// How often the connections that are busy are looked at.
 const SWEEP_PAUSE: Duration = Duration::from_millis(100);
 /// Sockets that the system names in one call; more are named in the next.
 const EVENTS_AT_ONCE: usize = 256;
@@ -34,13 +34,13 @@ pub(crate) struct Resting {
     pub(crate) called: bool,
 }
 
-/// The sockets of resting connections, and who might come to rest next.
+/// The sockets of resting connections, and those that rest only after a silence.
 pub(crate) struct RestRoom {
     registry: Registry,
     /// The numbers of connections that something has arrived for, each at most once.
     called: Mutex<Vec<u64>>,
     calls: Notify,
-    served: Mutex<Vec<Arc<Connection>>>,
+    busy: Mutex<Vec<Arc<Connection>>>,
     arrivals: Notify,
 }
 
@@ -52,7 +52,7 @@ impl RestRoom {
             registry: poll.registry().try_clone()?,
             called: Mutex::default(),
             calls: Notify::new(),
-            served: Mutex::default(),
+            busy: Mutex::default(),
             arrivals: Notify::new(),
         };
         Ok((room, poll))
@@ -75,20 +75,20 @@ impl RestRoom {
         self.calls.notify_one();
     }
 
-    /// Notes that a connection is served, so that it is asked to rest once it is silent.
-    pub(crate) fn note_served(&self, connection: Arc<Connection>) {
-        let mut served = self.served.lock();
-        let is_first = served.is_empty();
-        served.push(connection);
-        drop(served);
+    /// Notes that a connection is busy, until it is silent.
+    pub(crate) fn note_busy(&self, connection: Arc<Connection>) {
+        let mut busy = self.busy.lock();
+        let is_first = busy.is_empty();
+        busy.push(connection);
+        drop(busy);
         if is_first {
             self.arrivals.notify_one();
         }
     }
 
     /// Those that have been silent for long enough; they are not looked at again unless they are noted anew.
-    fn take_idle(&self, now_ms: u64) -> Vec<Arc<Connection>> {
-        self.served.lock().extract_if(.., |connection| connection.is_idle(now_ms)).collect()
+    fn take_silent(&self, now_ms: u64) -> Vec<Arc<Connection>> {
+        self.busy.lock().extract_if(.., |connection| connection.is_silent(now_ms)).collect()
     }
 }
 
@@ -138,15 +138,15 @@ async fn rouse_called(door: &Arc<Door>) {
     }
 }
 
-/// Asks connections to rest that have been silent for a while. There is no timer while nobody is served.
+/// Lets busy connections rest once they are silent. There is no timer while nobody is busy.
 pub(crate) async fn sweep(door: Arc<Door>) {
     loop {
-        if door.resting.served.lock().is_empty() {
+        if door.resting.busy.lock().is_empty() {
             door.resting.arrivals.notified().await;
         }
         tokio::time::sleep(SWEEP_PAUSE).await;
-        for connection in door.resting.take_idle(door.now_ms()) {
-            connection.ask_to_rest();
+        for connection in door.resting.take_silent(door.now_ms()) {
+            connection.calm_down();
         }
     }
 }

@@ -25,6 +25,8 @@ use tokio::net::TcpStream;
 const CALLS_MAX: usize = 64;
 /// The same in bytes of their frames, exceeded by at most one request.
 const CALL_BYTES_MAX: usize = 1 << 20;
+/// How much is read at first of a connection that rested; the rest finds its way by the ordinary path.
+const PIECE_BYTES: usize = 1024;
 /// How long a connection that has ended may take to accept its last output.
 const LAST_OUTPUT_PATIENCE: Duration = Duration::from_secs(5);
 /// How long what a client still sends is thrown away after the last output, so that the output isn't lost to a reset.
@@ -60,10 +62,41 @@ pub(crate) async fn resume(
     session: Session,
     stream: std::net::TcpStream,
 ) -> Served {
-    let watched = connection.door().resting.forget(&stream).and_then(|()| TcpStream::from_std(stream));
-    match watched {
-        Ok(stream) => serve(connection, session, stream, Frames::new(0)).await,
-        Err(error) => lost(connection, &error),
+    let mut frames = Frames::new(0);
+    // The first bytes are read before the runtime watches the socket: a ping is answered without waiting for it to look.
+    let read = connection.door().resting.forget(&stream).and_then(|()| read_waiting(&stream, &mut frames));
+    let stream = match read.and_then(|count| Ok((count, TcpStream::from_std(stream)?))) {
+        Ok((count, stream)) => {
+            if count > 0 {
+                connection.heard(count);
+                session.touch();
+            }
+            stream
+        }
+        Err(error) => {
+            tracing::debug!(remote = %connection.remote(), %error, "a resting connection ended");
+            if error.kind() == io::ErrorKind::UnexpectedEof {
+                connection.door().stats.connections_dropped.fetch_add(1, Relaxed);
+            }
+            drop(session);
+            connection.drop_now();
+            return Served::Ended;
+        }
+    };
+    serve(connection, session, stream, frames).await
+}
+
+/// Reads what has arrived on a socket that doesn't block, up to one piece; 0 if that is nothing.
+fn read_waiting(mut stream: &std::net::TcpStream, frames: &mut Frames) -> io::Result<usize> {
+    let mut piece = [0; PIECE_BYTES];
+    match io::Read::read(&mut stream, &mut piece) {
+        Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+        Ok(count) => {
+            frames.room().extend_from_slice(&piece[..count]);
+            Ok(count)
+        }
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+        Err(error) => Err(error),
     }
 }
 
@@ -82,7 +115,6 @@ async fn serve(
 ) -> Served {
     frames.set_max(connection.door().config.jute_max_buffer);
     loop {
-        connection.door().resting.note_served(connection.clone());
         let mut serving = Serving::new(connection.clone(), session, stream, frames);
         let outcome = serving.serve().await;
         if let Ok(Pause::Rest) = outcome {
@@ -188,7 +220,7 @@ enum Progress {
 enum Pause {
     /// It is to end once its last output is delivered.
     End,
-    /// It was asked to rest and has nothing to do.
+    /// It has nothing to do.
     Rest,
 }
 
@@ -220,11 +252,8 @@ impl Serving {
                 tokio::task::consume_budget().await;
                 continue;
             }
-            if self.connection.was_asked_to_rest() {
-                if self.has_nothing() {
-                    return Ok(Pause::Rest);
-                }
-                self.connection.door().resting.note_served(self.connection.clone());
+            if !self.connection.is_busy() && self.has_nothing() && self.connection.is_quiet() {
+                return Ok(Pause::Rest);
             }
             self.wait().await?;
         }

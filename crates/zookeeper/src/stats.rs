@@ -32,13 +32,14 @@ pub(crate) struct Answered {
 pub(crate) struct ConnectionStats {
     pub(crate) received: u64,
     pub(crate) sent: u64,
-    pub(crate) last_operation: &'static str,
-    pub(crate) last_cxid: i64,
+    last_operation: Option<OpCode>,
+    /// -1 before the first.
+    pub(crate) last_cxid: i32,
     pub(crate) last_zxid: i64,
     pub(crate) last_response_ms: u64,
-    pub(crate) last_latency: u64,
-    pub(crate) max_latency: u64,
-    min_latency: u64,
+    pub(crate) last_latency: u32,
+    pub(crate) max_latency: u32,
+    min_latency: u32,
     count: u64,
     total_latency: u64,
 }
@@ -48,13 +49,13 @@ impl Default for ConnectionStats {
         ConnectionStats {
             received: 0,
             sent: 0,
-            last_operation: "NA",
+            last_operation: None,
             last_cxid: -1,
             last_zxid: -1,
             last_response_ms: 0,
             last_latency: 0,
             max_latency: 0,
-            min_latency: u64::MAX,
+            min_latency: u32::MAX,
             count: 0,
             total_latency: 0,
         }
@@ -65,21 +66,27 @@ impl ConnectionStats {
     /// Notes a reply. Special xids don't replace the client's last real operation.
     pub(crate) fn answered(&mut self, answered: &Answered) {
         if answered.xid >= 0 {
-            self.last_cxid = i64::from(answered.xid);
+            self.last_cxid = answered.xid;
         }
-        let latency = answered.now_ms.saturating_sub(answered.arrived_ms);
+        // Nobody waits for 49 days.
+        let latency = u32::try_from(answered.now_ms.saturating_sub(answered.arrived_ms)).unwrap_or(u32::MAX);
         self.last_zxid = answered.zxid;
-        self.last_operation = answered.operation.map_or("NA", short_name);
+        self.last_operation = answered.operation;
         self.last_response_ms = answered.now_ms;
         self.last_latency = latency;
         self.min_latency = self.min_latency.min(latency);
         self.max_latency = self.max_latency.max(latency);
         self.count += 1;
-        self.total_latency += latency;
+        self.total_latency += u64::from(latency);
+    }
+
+    /// The short name of the last operation, `NA` before the first.
+    pub(crate) fn last_operation(&self) -> &'static str {
+        self.last_operation.map_or("NA", short_name)
     }
 
     /// The shortest latency, 0 if nothing was answered.
-    pub(crate) fn min_latency(&self) -> u64 {
+    pub(crate) fn min_latency(&self) -> u32 {
         if self.count == 0 { 0 } else { self.min_latency }
     }
 
@@ -226,7 +233,7 @@ mod tests {
         let mut stats = ConnectionStats::default();
         stats.answered(&answered(5, 2));
         stats.answered(&answered(-2, 4));
-        assert_eq!((stats.last_cxid, stats.last_zxid, stats.last_operation), (5, 7, "GETD"));
+        assert_eq!((stats.last_cxid, stats.last_zxid, stats.last_operation()), (5, 7, "GETD"));
         assert_eq!((stats.min_latency(), stats.average_latency(), stats.max_latency), (2, 3, 4));
     }
 

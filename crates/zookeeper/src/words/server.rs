@@ -94,7 +94,7 @@ fn put_connection(text: &mut String, door: &Door, connection: &Connection, brief
             text,
             ",sid=0x{:x},lop={},est={},to={}",
             session.id.0,
-            stats.last_operation,
+            stats.last_operation(),
             connection.established_wall_ms(),
             session.timeout_ms
         );
