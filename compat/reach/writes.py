@@ -93,5 +93,6 @@ def rejoin(report, znodes=ZNODES):
     goal = report.goals["rejoin"]
     report.add(f"a node rejoins {znodes} znodes behind a snapshot: serves after", f"{caught_up - begun:.1f} s", goal)
     report.add(
-        "writes a second at full speed before, during and after that", f"{before:.0f}/s, {during:.0f}/s, {after:.0f}/s "
-        f"({100 * during / max(before, 1):.0f} % during)", goal)
+        "writes a second at full speed with two nodes before, during, and with three nodes after that",
+        f"{before:.0f}/s, {during:.0f}/s, {after:.0f}/s (during: {100 * during / max(before, 1):.0f} % of two nodes', "
+        f"{100 * during / max(after, 1):.0f} % of three nodes')", goal)
