@@ -414,7 +414,11 @@ impl Log {
             self.assign_epoch(batch.header().partition_leader_epoch, batch.header().base_offset);
         }
         let mut position = active.size();
-        active.append(group, config.index_interval_bytes).map_err(|error| self.fail(error))?;
+        let bytes = group.iter().map(|batch| batch.size() as u64).sum();
+        active
+            .append(group, config.index_interval_bytes)
+            .and_then(|()| active.write_ahead(bytes, config))
+            .map_err(|error| self.fail(error))?;
         let now = self.world.clock.monotonic_ms();
         let mut tail = self.tail.lock();
         for batch in group {

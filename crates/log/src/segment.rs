@@ -3,6 +3,7 @@
 //! Invariant: `size` bytes of the file are whole batches in offset order; readers never look behind `size`, which is
 //! published after the bytes are written. Appending needs the log's append lock; reading needs none.
 use crate::batch::Batch;
+use crate::config::LogConfig;
 use crate::error::LogError;
 use crate::header::{BatchHeader, HEADER_SIZE};
 use crate::index::{Index, OffsetEntry, TimeEntry};
@@ -98,6 +99,8 @@ pub(crate) struct Segment {
     size: AtomicU64,
     /// How often the file was cut, so that nobody sends what was found in it before that.
     cuts: Arc<AtomicU64>,
+    /// Up to where the file holds zeros for what is appended next; at or below `size` if it holds none.
+    zeroed: AtomicU64,
     bytes_since_index: AtomicU64,
     times: Mutex<Times>,
     created_ms: i64,
@@ -132,6 +135,7 @@ impl Segment {
             file,
             size: AtomicU64::new(size),
             cuts: Arc::default(),
+            zeroed: AtomicU64::new(0),
             bytes_since_index: AtomicU64::new(0),
             times: Mutex::new(Times { max: None, first: None }),
             created_ms: world.clock.wall_ms(),
@@ -220,6 +224,27 @@ impl Segment {
             position += batch.size() as u64;
         }
         self.size.store(position, Ordering::Release);
+        Ok(())
+    }
+
+    /// Fills the file with zeros for some way behind its batches, once these have reached the end of those that are there. A flush of
+    /// what is then written over them finds the file's size and blocks as they were, and the file system has nothing to note.
+    /// After `appended` bytes that are a good part of that way it doesn't pay: the zeros would be half of what the disk writes.
+    pub(crate) fn write_ahead(&self, appended: u64, config: &LogConfig) -> Result<(), LogError> {
+        let end = self.size();
+        let pays = appended <= config.write_ahead_bytes / WRITE_AHEAD_SHARE;
+        if config.write_ahead_bytes == 0 || !pays || end <= self.zeroed.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let until = end.saturating_add(config.write_ahead_bytes).min(config.segment_bytes);
+        let mut at = end;
+        while at < until {
+            let length = (until - at).min(ZEROS.len() as u64);
+            let zeros = ZEROS.get(..length as usize).unwrap_or(&ZEROS);
+            self.file.write_all_at(zeros, at).map_err(|error| self.io("extending", error))?;
+            at += length;
+        }
+        self.zeroed.store(at, Ordering::Relaxed);
         Ok(())
     }
 
@@ -502,6 +527,7 @@ impl Segment {
             .truncate_while(|entry| beyond(entry.relative_offset))
             .map_err(|error| Segment::index_io(error, self.time_index.path()))?;
         self.size.store(found.position, Ordering::Release);
+        self.zeroed.store(0, Ordering::Relaxed);
         self.synced.store(false, Ordering::Release);
         self.cuts.fetch_add(1, Ordering::AcqRel);
         self.file.set_len(found.position).map_err(|error| self.io("truncating", error))?;
@@ -534,6 +560,11 @@ impl Segment {
         Ok(buffer.into())
     }
 }
+
+/// What is appended at once may be this part of what is written ahead at most.
+const WRITE_AHEAD_SHARE: u64 = 16;
+/// What is written ahead, a piece at a time.
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 /// The smallest segment that can hold a batch at all.
 pub(crate) const SEGMENT_SIZE_MIN: u64 = HEADER_SIZE as u64;

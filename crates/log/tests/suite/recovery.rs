@@ -191,6 +191,57 @@ fn preallocated_space_is_not_taken_for_data() {
     }
 }
 
+/// The file's length changes only when the zeros are used up, which is what makes flushes cheap.
+#[test]
+fn zeros_are_written_ahead_and_not_taken_for_data() {
+    for clean in [true, false] {
+        let mut bench = bench(100_000);
+        bench.config.write_ahead_bytes = 8192;
+        let log = bench.open();
+        let path = bench.log_path().join("00000000000000000000.log");
+        let length = || std::fs::metadata(&path).expect("the file").len();
+        let mut lengths = Vec::new();
+        for _ in 0..3 * 8192 / 100 {
+            fill(&log, 1);
+            assert!(length() >= log.size(), "{} {}", length(), log.size());
+            lengths.push(length());
+        }
+        let appends = lengths.len();
+        lengths.dedup();
+        assert!((2..appends / 10).contains(&lengths.len()), "{lengths:?}");
+        let content = std::fs::read(&path).expect("the file");
+        assert!(content[log.size() as usize..].iter().all(|byte| *byte == 0));
+        // What is cut makes room for zeros, too.
+        log.truncate_to(log.log_end_offset() - 1).expect("truncate");
+        fill(&log, 1);
+        let before = contents(&log, 0);
+        let size = log.size();
+        if clean {
+            log.close().expect("close");
+            assert_eq!(length(), size);
+        }
+        drop(log);
+        let log = bench.open_with(clean, 0);
+        assert_eq!((contents(&log, 0), log.size()), (before, size));
+        fill(&log, 1);
+        assert!(length() > log.size());
+    }
+}
+
+#[test]
+fn a_segment_is_not_filled_beyond_its_size() {
+    let mut bench = bench(1_000);
+    bench.config.write_ahead_bytes = 8192;
+    let log = bench.open();
+    fill(&log, 100);
+    for entry in std::fs::read_dir(bench.log_path()).expect("the folder") {
+        let entry = entry.expect("an entry");
+        if entry.path().extension().is_some_and(|ending| ending == "log") {
+            assert!(entry.metadata().expect("its length").len() <= 1_000, "{entry:?}");
+        }
+    }
+}
+
 #[test]
 fn epochs_survive_a_crash_wherever_the_last_flush_was() {
     for flushed_after in [0, 13, 29, 40] {

@@ -37,7 +37,7 @@ fn files<'a>(medium: &'a Medium, folder: &str, ending: &str) -> Vec<(PathBuf, &'
     listed.filter(|(path, _)| path.extension().is_some_and(|found| found == ending)).collect()
 }
 
-/// The whole batches of a file, and whether there is something else behind them.
+/// The whole batches of a file, and whether there is something else behind them than zeros that were written ahead.
 fn batches(path: &Path, content: &[u8]) -> (Vec<Place>, bool) {
     let (mut places, mut at) = (Vec::new(), 0);
     for batch in Batch::iter(Bytes::copy_from_slice(content)).map_while(Result::ok) {
@@ -48,7 +48,7 @@ fn batches(path: &Path, content: &[u8]) -> (Vec<Place>, bool) {
         places.push(Place { path: path.to_owned(), at, size: batch.size(), end_offset });
         at += batch.size();
     }
-    (places, at < content.len())
+    (places, content.get(at..).is_some_and(|rest| rest.iter().any(|byte| *byte != 0)))
 }
 
 /// How far a node has noted that it has flushed its znode log.
