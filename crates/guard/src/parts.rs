@@ -105,7 +105,7 @@ pub(crate) fn encode_fetch(_: &Path) -> Result<u64> {
     ROUNDS.run(
         &mut (),
         |(), _| Ok(response.clone()),
-        |(), response| response.to_frame(version, 1).map(|chunks| chunks.len()),
+        |(), response| response.to_pieces(version, 1).map(|pieces| pieces.len()),
         |(), chunks| {
             ensure!(chunks? > 0, "an empty frame");
             Ok(())
