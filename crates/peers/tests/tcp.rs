@@ -261,7 +261,7 @@ async fn lanes_dont_wait_for_each_other() {
     }
     assert_eq!(tcp.lanes(), 4);
     drop(first);
-    lost(parked).await;
+    assert_eq!(ended(parked).await, Err(CallError::Closed(server.address.clone())));
 }
 
 #[tokio::test]
@@ -279,7 +279,7 @@ async fn a_lane_takes_no_more_calls_than_its_limit() {
     let again = call(&tcp, &server.address, -2);
     assert_eq!(ended(call(&tcp, &server.address, -3)).await, Err(CallError::Busy(server.address.clone())));
     drop(connection);
-    lost(again).await;
+    assert_eq!(ended(again).await, Err(CallError::Closed(server.address.clone())));
 }
 
 #[tokio::test]
