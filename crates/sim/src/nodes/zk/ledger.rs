@@ -131,6 +131,10 @@ impl Ledger {
             let before = from;
             let mut at = 0;
             while let Some(header) = content.get(at..at + HEADER_SIZE) {
+                // Zeros were written ahead of what will be appended.
+                if header.iter().all(|byte| *byte == 0) {
+                    break;
+                }
                 let header = BatchHeader::parse(header)
                     .map_err(|error| format!("node {node} has a bad batch in its segment {base}: {error}"))?;
                 let size = header.size();
