@@ -30,6 +30,12 @@ def server(cluster):
 
 
 @pytest.fixture
+def zk_door(zk_address):
+    """All nodes: these tests kill some, and a client that knows only one would wait for it for ever."""
+    return zk_address
+
+
+@pytest.fixture
 def admin(cluster):
     """A client of the brokers' APIs."""
     return AdminClient({"bootstrap.servers": cluster.kafka})
@@ -64,7 +70,7 @@ def state(zk):
     """What a partition's state znode says."""
 
     def read(topic, partition=0):
-        # The node that this client is connected to may be the one that the test kills.
+        # The node that this client is connected to may be the one that the test kills, and the next one a little behind.
         zk.retry(zk.sync, "/")
         return json.loads(zk.retry(zk.get, f"/brokers/topics/{topic}/partitions/{partition}/state")[0])
 

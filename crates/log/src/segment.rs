@@ -11,7 +11,7 @@ use crate::read::LentFile;
 use crate::scan::{BatchScan, HeaderScan, Located, Step};
 use base::{Disk, File, OpenMode, World};
 use parking_lot::Mutex;
-use std::io::IoSlice;
+use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -241,8 +241,12 @@ impl Segment {
         while at < until {
             let length = (until - at).min(ZEROS.len() as u64);
             let zeros = ZEROS.get(..length as usize).unwrap_or(&ZEROS);
-            self.file.write_all_at(zeros, at).map_err(|error| self.io("extending", error))?;
-            at += length;
+            match self.file.write_all_at(zeros, at) {
+                Ok(()) => at += length,
+                // What is left of the disk is for batches; the first that doesn't fit will say so.
+                Err(error) if is_about_room(&error) => break,
+                Err(error) => return Err(self.io("extending", error)),
+            }
         }
         self.zeroed.store(at, Ordering::Relaxed);
         Ok(())
@@ -559,6 +563,13 @@ impl Segment {
         }
         Ok(buffer.into())
     }
+}
+
+fn is_about_room(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::FileTooLarge | io::ErrorKind::QuotaExceeded
+    )
 }
 
 /// What is appended at once may be this part of what is written ahead at most.

@@ -16,7 +16,7 @@ use std::sync::Arc;
 const SECTOR: usize = 512;
 
 /// Where files lie, and what becomes of them.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Medium {
     files: BTreeMap<u64, Content>,
     next_file: u64,
@@ -58,7 +58,7 @@ impl Trouble {
     }
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Content {
     /// What reads show.
     cached: Vec<u8>,
@@ -68,11 +68,13 @@ struct Content {
     dirty: Vec<Dirty>,
 }
 
+#[derive(Clone)]
 enum Dirty {
     Write { at: usize, length: usize },
     Length(usize),
 }
 
+#[derive(Clone)]
 enum NameChange {
     Set(PathBuf, u64),
     Remove(PathBuf),
@@ -208,7 +210,12 @@ impl Medium {
 
     /// Another disk, an empty one, takes the place of this one. Whoever used it must be gone.
     pub(super) fn replace(&mut self) {
-        *self = Medium { run: self.run + 1, ..Medium::default() };
+        self.become_again(Medium::default());
+    }
+
+    /// The disk as it was once.
+    pub(super) fn become_again(&mut self, before: Medium) {
+        *self = Medium { run: self.run + 1, ..before };
     }
 
     /// Changes bits of a byte that is on the medium; a cache that holds it as it was is dropped. False if a write of it is still to

@@ -4,10 +4,12 @@
 //! replication covers. While brokers may still count its replicas as in sync, nothing else happens to the nodes, as an operator sees to
 //! it who replaces a disk: what it had may be in sync by name only. A node whose disk stays damaged gets another one in the end.
 use super::super::damage::{self, ZNODES};
+use super::super::disk::Medium;
 use super::super::kafka::TOPIC;
 use super::super::process::Process;
 use super::{COMPARE_MS, Machine, Simulation};
 use std::collections::BTreeSet;
+use uuid::Uuid;
 
 /// How many nodes there must be, so that a majority can do without one.
 const NODES_MIN: usize = 3;
@@ -26,6 +28,14 @@ pub(super) struct Frail {
     node: usize,
     /// The states of partitions that have counted it as in sync ever since.
     exposed: BTreeSet<String>,
+    /// Its disk as it was, until it starts again.
+    before: Option<Before>,
+}
+
+/// A disk before harm came to it.
+struct Before {
+    medium: Medium,
+    directory: Option<Uuid>,
 }
 
 impl Frail {
@@ -55,6 +65,7 @@ impl Simulation {
                 Harm::Rot => self.rot(node),
             }
         }
+        self.undo_harm_to_the_last_copy();
         let Some(frail) = &mut self.frail else { return };
         let node = frail.node;
         if !frail.exposed.is_empty() {
@@ -66,6 +77,22 @@ impl Simulation {
         if self.now_ms.is_multiple_of(COMPARE_MS) {
             self.look_after_frail(node);
         }
+    }
+
+    /// A change of in-sync replicas that the dead process sent may be committed only now. If it leaves the node's as the only copy, then
+    /// the others could not do without it, and nothing would be proven by what is lost.
+    fn undo_harm_to_the_last_copy(&mut self) {
+        let Some(frail) = &mut self.frail else { return };
+        let node = frail.node;
+        if self.machines[node].process.is_some() {
+            frail.before = None;
+        }
+        let is_last = self.ledger.in_sync().any(|(_, isr)| isr == [node as i32]);
+        let Some(before) = frail.before.take_if(|_| is_last) else { return };
+        self.network.note(format_args!("node {node} has the last copy; its disk is as it was"));
+        self.machines[node].medium.lock().become_again(before.medium);
+        self.machines[node].directory = before.directory;
+        self.frail = None;
     }
 
     fn look_after_frail(&mut self, node: usize) {
@@ -154,17 +181,22 @@ impl Simulation {
         let counts = |isr: &[i32]| isr.contains(&(node as i32));
         let exposed = self.ledger.in_sync().filter(|(_, isr)| with_partitions && counts(isr));
         let exposed = exposed.map(|(path, _)| path.to_owned()).collect();
-        self.frail = Some(Frail { node, exposed });
+        let machine = &self.machines[node];
+        let before = machine
+            .process
+            .is_none()
+            .then(|| Before { medium: machine.medium.lock().clone(), directory: machine.directory });
+        self.frail = Some(Frail { node, exposed, before });
     }
 
     /// kill -9, and another disk.
     fn empty(&mut self, node: usize) {
         self.network.note(format_args!("node {node} gets an empty disk"));
         self.end(node, false);
+        self.becomes_frail(node, true);
         self.machines[node].medium.lock().replace();
         self.machines[node].directory = None;
         self.machines[node].disk_failed = false;
-        self.becomes_frail(node, true);
     }
 
     /// Bits are lost.
