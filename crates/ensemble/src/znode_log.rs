@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// How much of the tail is kept in memory for readers: a few thousand transactions. Whoever is further behind reads the page cache.
 const TAIL_CACHE_BYTES: u64 = 1 << 20;
 /// How much of the log's file is filled with zeros ahead, so that most flushes only write over what is there.
-const WRITE_AHEAD_BYTES: u64 = 1 << 20;
+const ZERO_FILL_BYTES: u64 = 1 << 20;
 /// A snapshot that was read this short a time ago is still being read, by a joining node or by a consumer of the head.
 const SNAPSHOT_READ_MS: u64 = 10_000;
 /// How many snapshots are kept beyond the configured number because they are being read.
@@ -424,7 +424,7 @@ fn log_config(segment_bytes: u32) -> LogConfig {
         cleanup: CleanupPolicy { delete: false, compact: false },
         max_message_bytes: u64::from(i32::MAX as u32),
         page_cache_bytes: PAGE_CACHE_BYTES,
-        write_ahead_bytes: WRITE_AHEAD_BYTES,
+        zero_fill_bytes: ZERO_FILL_BYTES,
         ..LogConfig::default()
     }
 }

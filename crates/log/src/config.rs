@@ -61,7 +61,7 @@ pub struct LogConfig {
     /// How many bytes of zeros are written behind the batches of the active segment, again and again as they are used up; 0 for none.
     /// For a log that is flushed all the time: flushing what takes the place of zeros is several times cheaper than flushing a file
     /// that has grown, or one whose space is reserved only (`preallocate`).
-    pub write_ahead_bytes: u64,
+    pub zero_fill_bytes: u64,
     /// `message.timestamp.type`.
     pub timestamp_type: TimestampType,
     /// `message.timestamp.before.max.ms`.
@@ -110,7 +110,7 @@ impl Default for LogConfig {
             max_compaction_lag_ms: i64::MAX,
             min_cleanable_dirty_ratio: 0.5,
             preallocate: false,
-            write_ahead_bytes: 0,
+            zero_fill_bytes: 0,
             timestamp_type: TimestampType::CreateTime,
             timestamp_before_max_ms: i64::MAX,
             timestamp_after_max_ms: HOUR_MS,

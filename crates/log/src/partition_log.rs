@@ -417,7 +417,7 @@ impl Log {
         let bytes = group.iter().map(|batch| batch.size() as u64).sum();
         active
             .append(group, config.index_interval_bytes)
-            .and_then(|()| active.write_ahead(bytes, config))
+            .and_then(|()| active.zero_fill(bytes, config))
             .map_err(|error| self.fail(error))?;
         let now = self.world.clock.monotonic_ms();
         let mut tail = self.tail.lock();

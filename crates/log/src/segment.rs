@@ -230,13 +230,13 @@ impl Segment {
     /// Fills the file with zeros for some way behind its batches, once these have reached the end of those that are there. A flush of
     /// what is then written over them finds the file's size and blocks as they were, and the file system has nothing to note.
     /// After `appended` bytes that are a good part of that way it doesn't pay: the zeros would be half of what the disk writes.
-    pub(crate) fn write_ahead(&self, appended: u64, config: &LogConfig) -> Result<(), LogError> {
+    pub(crate) fn zero_fill(&self, appended: u64, config: &LogConfig) -> Result<(), LogError> {
         let end = self.size();
-        let pays = appended <= config.write_ahead_bytes / WRITE_AHEAD_SHARE;
-        if config.write_ahead_bytes == 0 || !pays || end <= self.zeroed.load(Ordering::Relaxed) {
+        let pays = appended <= config.zero_fill_bytes / ZERO_FILL_SHARE;
+        if config.zero_fill_bytes == 0 || !pays || end <= self.zeroed.load(Ordering::Relaxed) {
             return Ok(());
         }
-        let until = end.saturating_add(config.write_ahead_bytes).min(config.segment_bytes);
+        let until = end.saturating_add(config.zero_fill_bytes).min(config.segment_bytes);
         let mut at = end;
         while at < until {
             let length = (until - at).min(ZEROS.len() as u64);
@@ -490,8 +490,12 @@ impl Segment {
                     Some(reason) => reason,
                 },
             };
-            tracing::warn!(file = %self.path.display(), position = good, cut = length - good, reason,
-                "cutting off a damaged tail");
+            if self.is_zero_from(good, length)? {
+                tracing::debug!(file = %self.path.display(), position = good, "cutting off zeros that were there to be used");
+            } else {
+                tracing::warn!(file = %self.path.display(), position = good, cut = length - good, reason,
+                    "cutting off a damaged tail");
+            }
             break;
         }
         self.size.store(good, Ordering::Release);
@@ -500,6 +504,19 @@ impl Segment {
             self.file.set_len(good).map_err(|error| self.io("truncating", error))?;
         }
         Ok(length - good)
+    }
+
+    /// Whether there are nothing but zeros from `position` to the end of the file: its space was preallocated, or filled ahead.
+    fn is_zero_from(&self, mut position: u64, length: u64) -> Result<bool, LogError> {
+        while position < length {
+            let most = (length - position).min(ZEROS.len() as u64) as usize;
+            let piece = self.read(position, most)?;
+            if piece.is_empty() || piece.iter().any(|byte| *byte != 0) {
+                return Ok(false);
+            }
+            position += piece.len() as u64;
+        }
+        Ok(true)
     }
 
     /// Why a batch can't be part of this segment.
@@ -573,7 +590,7 @@ fn is_about_room(error: &io::Error) -> bool {
 }
 
 /// What is appended at once may be this part of what is written ahead at most.
-const WRITE_AHEAD_SHARE: u64 = 16;
+const ZERO_FILL_SHARE: u64 = 16;
 /// What is written ahead, a piece at a time.
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 

@@ -24,7 +24,7 @@ pub(crate) fn log_config(topic: &TopicConfig, broker: &BrokerConfig) -> LogConfi
         max_compaction_lag_ms: topic.max_compaction_lag_ms,
         min_cleanable_dirty_ratio: topic.min_cleanable_dirty_ratio,
         preallocate: topic.preallocate,
-        write_ahead_bytes: 0,
+        zero_fill_bytes: 0,
         timestamp_type: match topic.message_timestamp_type {
             TimestampType::CreateTime => log::TimestampType::CreateTime,
             TimestampType::LogAppendTime => log::TimestampType::LogAppendTime,

@@ -196,7 +196,7 @@ fn preallocated_space_is_not_taken_for_data() {
 fn zeros_are_written_ahead_and_not_taken_for_data() {
     for clean in [true, false] {
         let mut bench = bench(100_000);
-        bench.config.write_ahead_bytes = 8192;
+        bench.config.zero_fill_bytes = 8192;
         let log = bench.open();
         let path = bench.log_path().join("00000000000000000000.log");
         let length = || std::fs::metadata(&path).expect("the file").len();
@@ -231,7 +231,7 @@ fn zeros_are_written_ahead_and_not_taken_for_data() {
 #[test]
 fn a_segment_is_not_filled_beyond_its_size() {
     let mut bench = bench(1_000);
-    bench.config.write_ahead_bytes = 8192;
+    bench.config.zero_fill_bytes = 8192;
     let log = bench.open();
     fill(&log, 100);
     for entry in std::fs::read_dir(bench.log_path()).expect("the folder") {
