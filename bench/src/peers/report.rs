@@ -13,7 +13,9 @@ before its turns count. A ratio is Zoolog's figure divided by the peer's of the 
 the least and the most. Workloads about start, memory and recovery get new clusters for each turn.
 
 The load generators are one thread each, with frames that are encoded once and many requests on their way (`32x32`: 32 connections with 32 each; `1x1`: \
-a client that waits for every answer). They check every answer. `open` is an open loop: requests leave by a schedule of half the rate that the peer reaches in \
+a client that waits for every answer). They check every answer. \
+Producing counts from the moment at which every partition has its first batch, because that one is dear where index files are made for it; \
+`ms to the first batches` is how long that took. `open` is an open loop: requests leave by a schedule of half the rate that the peer reaches in \
 the closed loop, and latency counts from the scheduled time, so that a server that stalls is charged for what it delays. Processor time and memory \
 are those of all server processes together, from /proc. Clients and servers share the processors.
 

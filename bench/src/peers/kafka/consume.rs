@@ -4,7 +4,7 @@
 use super::consumer::Consumer;
 use super::meter::Meter;
 use super::payload::Template;
-use super::produce::{PATIENCE, Produce, pump};
+use super::produce::{PATIENCE, Produce, begin, pump};
 use super::topic::Topic;
 use super::traffic::{Traffic, Watch};
 use crate::peers::figures::Figure;
@@ -59,6 +59,7 @@ impl Consume {
     pub(super) fn tail(&self, cluster: &mut Cluster, plan: &Plan) -> Result<Vec<Figure>> {
         let topic = Topic::create(cluster, &format!("tail-{}", plan.turn), self.produce.partitions)?;
         let (mut traffic, ahead) = self.traffic(cluster, &topic)?;
+        begin(cluster, &mut traffic)?;
         let meter = Meter::start(cluster)?;
         self.follow(cluster, &mut traffic, ahead, plan.seconds)?;
         let figures = meter.throughput(cluster, traffic.consumed())?;
@@ -86,7 +87,8 @@ impl Consume {
     ) -> Result<()> {
         let bytes_max = WRITTEN_MAX / cluster.kafka().len() as u64;
         let begun = crate::now_us(cluster.clock());
-        let mut sent = 0;
+        // Readers get what was written before, too.
+        let mut sent = traffic.acknowledged();
         let mut moved = (0, begun);
         traffic.consume()?;
         loop {

@@ -134,6 +134,12 @@ impl Producer {
         self.unanswered.is_empty()
     }
 
+    /// Whether each of its partitions has a batch of it that is acknowledged.
+    pub(super) fn has_begun(&self) -> bool {
+        let mut batches = self.requests.iter().flat_map(|request| &request.batches);
+        batches.all(|batch| self.partitions[batch.partition].written > 0)
+    }
+
     /// Sends the next request; `at` is the time that counts as its own. How many records that were.
     pub(super) fn send(&mut self, at: u64) -> Result<usize> {
         ensure!(self.is_free(), "{} requests are on their way already", self.unanswered.len());
