@@ -103,10 +103,13 @@ impl Compression {
             Codec::Snappy => compress_xerial(records),
             Codec::Lz4 => {
                 let level = self.level.filter(|level| *level != LZ4_FAST_LEVEL).unwrap_or(0);
+                // Without lz4's own checksums, like Kafka's producers: the checksum of the batch covers the same bytes.
                 let mut encoder = lz4::EncoderBuilder::new()
                     .level(u32::try_from(level).unwrap_or(0))
                     .block_size(lz4::BlockSize::Max64KB)
                     .block_mode(lz4::BlockMode::Independent)
+                    .checksum(lz4::ContentChecksum::NoChecksum)
+                    .block_checksum(lz4::liblz4::BlockChecksum::NoBlockChecksum)
                     .build(Vec::new())?;
                 encoder.write_all(records)?;
                 let (output, finished) = encoder.finish();
@@ -238,6 +241,14 @@ impl Read for SnappyReader<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lz4_frames_are_those_of_kafkas_producers() {
+        let compression = Compression { codec: Codec::Lz4, level: None };
+        let frame = compression.compress(&[7; 100]).expect("memory does not fail");
+        // The magic number; then the version, independent blocks, no checksum of a block nor of the content; then blocks of 64 KiB.
+        assert_eq!(frame.get(..6), Some(&[0x04, 0x22, 0x4d, 0x18, 0b0110_0000, 0x40][..]));
+    }
 
     #[test]
     fn levels_do_what_they_say() {
