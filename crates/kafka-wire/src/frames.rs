@@ -2,13 +2,16 @@
 //!
 //! Invariants: a size is judged before anything is allocated for it; memory grows with the bytes that have arrived, not with the size
 //! that was claimed, beyond what the owner gives up front; each frame has memory of its own, so that whoever keeps a piece of it keeps no
-//! other frame alive; an idle connection holds no buffer.
+//! other frame alive; an idle connection holds no buffer. With the end of a frame the beginning of the next one is read, so that frames
+//! that are sent one behind the other take one read each.
 use bytes::buf::Limit;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use std::io;
 
 /// How much is asked of the socket at once while no large frame is under way.
 const CHUNK_BYTES: usize = 8 * 1024;
+/// How much of what follows a frame is asked for together with its end: enough to know the next one's size, little enough to be moved.
+const AHEAD_BYTES: usize = 512;
 /// The size in front of each frame.
 const PREFIX_BYTES: usize = 4;
 
@@ -36,8 +39,37 @@ pub struct Frames {
 
 #[derive(Debug)]
 struct Partial {
+    /// What has arrived of the frame, and then of what follows it.
     bytes: BytesMut,
     size: usize,
+}
+
+impl Partial {
+    /// Up to `upfront` bytes get their memory now.
+    fn new(begin: &[u8], size: usize, upfront: usize) -> Partial {
+        let mut bytes = BytesMut::with_capacity((size + ahead(size)).min(upfront));
+        bytes.extend_from_slice(begin);
+        Partial { bytes, size }
+    }
+
+    fn is_whole(&self) -> bool {
+        self.bytes.len() >= self.size
+    }
+
+    /// The whole frame, and what follows it.
+    fn split(mut self) -> (Bytes, BytesMut) {
+        let next = BytesMut::from(self.bytes.get(self.size..).unwrap_or_default());
+        self.bytes.truncate(self.size);
+        // A small frame doesn't keep the room of what was read with it.
+        let frame =
+            if self.size < CHUNK_BYTES { Bytes::copy_from_slice(&self.bytes) } else { self.bytes.freeze() };
+        (frame, next)
+    }
+}
+
+/// How much may be read behind a frame of so many bytes: behind small ones a chunk, which holds many of them.
+fn ahead(size: usize) -> usize {
+    CHUNK_BYTES.saturating_sub(size).max(AHEAD_BYTES)
 }
 
 impl Frames {
@@ -52,8 +84,11 @@ impl Frames {
     /// # Errors
     /// The size that was announced is no size that a frame may have. Nothing after it can be read.
     pub fn next_frame(&mut self) -> Result<Option<Bytes>, BadSize> {
-        if let Some(partial) = self.partial.take_if(|partial| partial.bytes.len() == partial.size) {
-            return Ok(Some(partial.bytes.freeze()));
+        if let Some(partial) = self.partial.take_if(|partial| partial.is_whole()) {
+            let (frame, next) = partial.split();
+            self.chunk = next;
+            self.release_if_empty();
+            return Ok(Some(frame));
         }
         if self.partial.is_some() {
             return Ok(None);
@@ -69,10 +104,8 @@ impl Frames {
             self.release_if_empty();
             return Ok(Some(frame));
         }
-        let mut bytes = BytesMut::with_capacity(size.min(self.upfront));
-        bytes.extend_from_slice(&self.chunk);
+        self.partial = Some(Partial::new(&self.chunk, size, self.upfront));
         self.chunk = BytesMut::new();
-        self.partial = Some(Partial { bytes, size });
         Ok(None)
     }
 
@@ -83,7 +116,8 @@ impl Frames {
 
     /// What has arrived of the frame whose end has not; empty between frames.
     pub fn partial_start(&self) -> &[u8] {
-        self.partial.as_ref().map_or(&[], |partial| &partial.bytes)
+        let partial = self.partial.as_ref();
+        partial.map_or(&[], |partial| partial.bytes.get(..partial.size).unwrap_or(&partial.bytes))
     }
 
     /// Whether nothing of a next frame has arrived.
@@ -106,7 +140,7 @@ impl Frames {
     ) -> io::Result<usize> {
         match &mut self.partial {
             Some(Partial { bytes, size }) => {
-                let missing = *size - bytes.len();
+                let missing = (*size + ahead(*size)).saturating_sub(bytes.len());
                 if bytes.len() == bytes.capacity() {
                     // Growing by doubling: a byte is moved about once, and no more is reserved than has arrived.
                     bytes.reserve(missing.min(bytes.len().max(CHUNK_BYTES)));
@@ -231,10 +265,33 @@ mod tests {
         assert_eq!(frames.next_frame(), Ok(Some(Bytes::from_static(b"one"))));
         assert_eq!(frames.next_frame(), Ok(Some(Bytes::from_static(b"two"))));
         assert_eq!(frames.next_frame(), Ok(None));
-        assert_eq!(feed(&mut frames, b"reeX"), 3, "what follows the frame is read later");
+        assert_eq!(feed(&mut frames, b"ree"), 3);
         assert_eq!(frames.next_frame(), Ok(Some(Bytes::from_static(b"three"))));
         assert!(frames.is_empty());
         assert_eq!(frames.chunk.capacity(), 0);
+    }
+
+    #[test]
+    fn the_end_of_a_frame_and_the_size_of_the_next_come_with_one_read() {
+        for size in [CHUNK_BYTES + 1, 20_000, UPFRONT_BYTES - AHEAD_BYTES, UPFRONT_BYTES + 1] {
+            let stream = framed(&vec![7; size]).repeat(2);
+            let mut frames = frames(&stream);
+            assert_eq!(frames.next_frame(), Ok(None));
+            let mut at = CHUNK_BYTES;
+            while at < PREFIX_BYTES + size {
+                at += feed(&mut frames, &stream[at..]);
+            }
+            assert!(frames.partial_start().len() == size, "what follows is no part of the frame");
+            assert!(frames.next_frame() == Ok(Some(Bytes::from(vec![7; size]))));
+            assert!(at <= PREFIX_BYTES + size + AHEAD_BYTES);
+            if size <= UPFRONT_BYTES - AHEAD_BYTES {
+                assert_eq!(frames.next_frame(), Ok(None));
+                assert_eq!(frames.partial_size(), Some(size), "the second is known");
+                assert_eq!(feed(&mut frames, &stream[at..]), stream.len() - at, "and takes one more read");
+                assert!(frames.next_frame() == Ok(Some(Bytes::from(vec![7; size]))));
+                assert!(frames.is_empty());
+            }
+        }
     }
 
     #[test]
