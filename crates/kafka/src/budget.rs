@@ -68,13 +68,26 @@ impl Budget {
 
     /// Waits for a request's share.
     pub(crate) async fn request(&self, purse: Purse, size: usize) -> RequestShare {
-        let bytes = u32::try_from(size).unwrap_or(u32::MAX).min(self.request_bytes);
-        let semaphore = match purse {
+        // The semaphore is never closed, so the answer is always a permit.
+        RequestShare { _permit: self.purse(purse).clone().acquire_many_owned(self.charge(size)).await.ok() }
+    }
+
+    /// A request's share, if it is there and nobody waits for it.
+    pub(crate) fn request_at_once(&self, purse: Purse, size: usize) -> Option<RequestShare> {
+        let permit = self.purse(purse).clone().try_acquire_many_owned(self.charge(size)).ok()?;
+        Some(RequestShare { _permit: Some(permit) })
+    }
+
+    fn purse(&self, purse: Purse) -> &Arc<Semaphore> {
+        match purse {
             Purse::Clients => &self.clients,
             Purse::Nodes => &self.nodes,
-        };
-        // The semaphore is never closed, so the answer is always a permit.
-        RequestShare { _permit: semaphore.clone().acquire_many_owned(bytes).await.ok() }
+        }
+    }
+
+    /// What a request of this size takes.
+    fn charge(&self, size: usize) -> u32 {
+        u32::try_from(size).unwrap_or(u32::MAX).min(self.request_bytes)
     }
 
     /// Counts a response of so many bytes.
@@ -116,6 +129,8 @@ mod tests {
         let waiting = budget.request(Purse::Clients, 60_000);
         tokio::pin!(waiting);
         assert!(futures_poll(waiting.as_mut()).await.is_none(), "only 40000 are left");
+        assert!(budget.request_at_once(Purse::Clients, 20_000).is_none(), "somebody waits for those");
+        assert!(budget.request_at_once(Purse::Nodes, 40_000).is_some());
         let _other_purse = budget.request(Purse::Nodes, 60_000).await;
         drop(first);
         assert!(futures_poll(waiting.as_mut()).await.is_some());

@@ -1,7 +1,10 @@
 //! One connection: reads a request, has it answered, writes the response, and only then looks at the next request; of requests to the
 //! ensemble it looks at the next one while others are under way.
 //!
-//! Invariants: responses go out in the order of the requests; of clients one request at a time is in processing (reference 2.4); whatever a
+//! Small responses are held while more requests are there to be read, and go out together before anything is waited for.
+//!
+//! Invariants: responses go out in the order of the requests; nothing is held while the connection waits, be it for bytes, for memory or for
+//! an answer; of clients one request at a time is in processing (reference 2.4); whatever a
 //! client sends or leaves unsent ends this connection and harms no other; an idle connection is a task and a socket without buffers.
 use crate::api::{self, BadRequest, Inbound};
 use crate::budget::{Purse, RequestShare};
@@ -15,6 +18,7 @@ use futures_util::{FutureExt, StreamExt};
 use kafka_wire::{ApiKey, BadSize, EncodeError, Frames, Piece};
 use std::io;
 use std::net::SocketAddr;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -27,6 +31,12 @@ const ARRIVAL_PATIENCE: Duration = Duration::from_secs(120);
 const UPFRONT_BYTES: usize = 2 << 20;
 /// How many requests to the ensemble one connection may have under way; a group of forwarded writes is no larger than that.
 const UNDER_WAY_MAX: usize = 1024;
+
+/// A response up to this size is held while there is more to do.
+const HELD_BYTES_EACH: usize = 4 << 10;
+/// How many pieces of responses are held at most, a few of each: about as many responses as clients have requests under way, which is 5 by
+/// default. More would make those in front wait for long.
+const HELD_PIECES_MAX: usize = 8;
 
 /// Why the door closes a connection.
 #[derive(Debug, thiserror::Error)]
@@ -55,17 +65,21 @@ pub(crate) async fn run(entrance: Arc<Entrance>, stream: TcpStream, remote: Sock
         frames: Frames::new(max, UPFRONT_BYTES),
         arriving: Arriving::default(),
         peer: Peer { takes_files: SENDS_FILES, ..Peer::anonymous(remote, listener) },
+        held: Held::default(),
         is_client: false,
         is_waited_for: false,
         entrance,
         stream,
         stages,
     };
-    tokio::select! {
-        served = connection.serve() => if let Err(fault) = served {
-            connection.report(&fault);
-        },
-        _ = cut.wait_for(|stage| *stage == Stage::Cut) => {}
+    let served = tokio::select! {
+        served = connection.serve() => served,
+        _ = cut.wait_for(|stage| *stage == Stage::Cut) => Ok(()),
+    };
+    // What was answered before the end goes out, unless the client doesn't even take that.
+    let _rest = write(&connection.entrance, &connection.stream, &mut connection.held);
+    if let Err(fault) = served {
+        connection.report(&fault);
     }
 }
 
@@ -75,6 +89,7 @@ struct Connection {
     peer: Peer,
     frames: Frames,
     arriving: Arriving,
+    held: Held,
     /// Whether it has brought a request that is not for the ensemble.
     is_client: bool,
     /// Whether requests to the ensemble are under way; it is not idle then.
@@ -89,6 +104,29 @@ struct Arriving {
     /// When its first byte was seen, or its share granted.
     begun_ms: Option<u64>,
 }
+
+/// Responses that are not on their way yet, in their order.
+#[derive(Default)]
+struct Held {
+    pieces: Vec<Piece>,
+}
+
+impl Held {
+    fn is_empty(&self) -> bool {
+        self.pieces.is_empty()
+    }
+
+    /// Puts a response behind the others; whether they have to go now.
+    fn push(&mut self, response: Vec<Piece>) -> bool {
+        let is_small = response.iter().all(|piece| matches!(piece, Piece::Memory(_)))
+            && response.iter().map(Piece::memory).sum::<usize>() <= HELD_BYTES_EACH;
+        self.pieces.extend(response);
+        !is_small || self.pieces.len() >= HELD_PIECES_MAX
+    }
+}
+
+/// What is left to be done for responses that the socket did not take at once.
+type Sending<'a> = Pin<Box<dyn Future<Output = Result<(), Fault>> + Send + 'a>>;
 
 /// A request that has arrived, with its share of the memory.
 struct Arrived {
@@ -121,6 +159,7 @@ impl Connection {
             };
             // Boxed, so that an idle connection does not keep room for the largest handler.
             if arrived.is_for_ensemble() {
+                self.flush().await?;
                 next = Box::pin(self.converse_with_ensemble(arrived)).await?;
             } else if !Box::pin(self.answer_client(arrived)).await? {
                 return Ok(());
@@ -136,29 +175,47 @@ impl Connection {
         let entrance = self.entrance.clone();
         let door = match entrance.door() {
             Some(door) => door,
-            None => match self.unless_left(entrance.served()).await {
-                Some(door) => door,
-                None => return Ok(false),
-            },
+            None => {
+                self.flush().await?;
+                match self.unless_left(entrance.served()).await {
+                    Some(door) => door,
+                    None => return Ok(false),
+                }
+            }
         };
-        let answering = exchange::with_client(&door, &self.peer, inbound);
-        let outcome = match can_be_abandoned {
-            false => answering.await?,
-            true => {
-                // Nobody is to wait for a client that has gone, nor at the door's end for a group's other members.
-                let gone = watch_peer(&self.stream, &mut self.frames);
-                let leaving = self.stages.wait_for(|stage| *stage >= Stage::PeersOnly);
-                tokio::select! {
-                    outcome = answering => outcome?,
-                    () = gone => return Ok(false),
-                    _ = leaving => return Ok(false),
+        let outcome = {
+            let mut answering = pin!(exchange::with_client(&door, &self.peer, inbound));
+            match answering.as_mut().now_or_never() {
+                Some(outcome) => outcome?,
+                None if !can_be_abandoned => {
+                    if let Some(rest) = write(&self.entrance, &self.stream, &mut self.held)? {
+                        rest.await?;
+                    }
+                    answering.await?
+                }
+                None => {
+                    if let Some(rest) = write(&self.entrance, &self.stream, &mut self.held)? {
+                        rest.await?;
+                    }
+                    // Nobody is to wait for a client that has gone, nor at the door's end for a group's other members.
+                    let gone = watch_peer(&self.stream, &mut self.frames);
+                    let leaving = self.stages.wait_for(|stage| *stage >= Stage::PeersOnly);
+                    tokio::select! {
+                        outcome = answering => outcome?,
+                        () = gone => return Ok(false),
+                        _ = leaving => return Ok(false),
+                    }
                 }
             }
         };
         drop(share);
         self.entrance.counters.requests.fetch_add(1, Relaxed);
         match outcome {
-            Outcome::Respond(pieces) => self.write(pieces).await?,
+            Outcome::Respond(pieces) => {
+                if self.held.push(pieces) {
+                    self.flush().await?;
+                }
+            }
             Outcome::Silence => {}
             Outcome::End => return Ok(false),
         }
@@ -202,7 +259,8 @@ impl Connection {
                         chunks.extend(response?);
                         count += 1;
                     }
-                    self.write(in_memory(chunks)).await?;
+                    self.held.push(in_memory(chunks));
+                    self.flush().await?;
                     self.entrance.counters.requests.fetch_add(count, Relaxed);
                 }
                 Step::Answered(None) => return Ok(next),
@@ -220,20 +278,37 @@ impl Connection {
     async fn next_request(&mut self) -> Result<Option<Arrived>, Fault> {
         loop {
             if !self.has_share() {
-                // Boxed, as the answers: most requests need no share.
-                let Some(share) = Box::pin(self.share()).await else { return Ok(None) };
+                let share = match self.share_at_once() {
+                    Some(share) => share,
+                    None => {
+                        self.flush().await?;
+                        // Boxed, as the answers: most requests need not wait.
+                        let Some(share) = Box::pin(self.share()).await else { return Ok(None) };
+                        share
+                    }
+                };
                 self.arriving = Arriving { share: Some(share), begun_ms: None };
             }
             if let Some(frame) = self.frames.next_frame()? {
                 let share = std::mem::take(&mut self.arriving).share;
                 match api::decode(frame)? {
                     Ok(inbound) => return Ok(Some(Arrived { inbound, share })),
-                    Err(response) => Box::pin(self.write(in_memory(response))).await?,
+                    Err(response) => {
+                        self.held.push(in_memory(response));
+                        Box::pin(self.flush()).await?;
+                    }
                 }
                 continue;
             }
             if !self.has_share() {
                 continue;
+            }
+            if !self.held.is_empty() {
+                match self.read()? {
+                    Some(0) => return Ok(None),
+                    Some(_) => continue,
+                    None => self.flush().await?,
+                }
             }
             let patience = self.patience();
             let stream = &self.stream;
@@ -262,6 +337,15 @@ impl Connection {
         self.arriving.share.is_some()
             || !self.entrance.budget.is_charged(size)
             || self.frames.partial_start().len() < size_of::<i16>()
+    }
+
+    /// The share of the request that is arriving, if nothing has to be waited for.
+    fn share_at_once(&self) -> Option<RequestShare> {
+        let purse = self.purse();
+        if purse == Purse::Clients && self.entrance.door().is_none() {
+            return None;
+        }
+        self.entrance.budget.request_at_once(purse, self.frames.partial_size().unwrap_or(0))
     }
 
     /// Waits for the share of the request that is arriving; `None` if the connection has to end before that.
@@ -312,28 +396,16 @@ impl Connection {
         }
     }
 
-    /// Writes a response from where its pieces lie.
-    async fn write(&self, pieces: Vec<Piece>) -> Result<(), Fault> {
-        let mut outgoing = Outgoing::new(&self.entrance.budget, pieces);
-        while !outgoing.is_done() {
-            match outgoing.send_to(&self.stream) {
-                Ok(()) => {}
-                Err(SendError::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
-                    let writable = tokio::time::timeout(self.idle_patience(), self.stream.writable());
-                    writable.await.map_err(|_| Fault::Idle)??;
-                }
-                Err(SendError::Io(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(SendError::Io(error)) => return Err(error.into()),
-                Err(cut @ SendError::Cut { .. }) => return Err(cut.into()),
-            }
+    /// Writes the responses that are held.
+    async fn flush(&mut self) -> Result<(), Fault> {
+        match write(&self.entrance, &self.stream, &mut self.held)? {
+            None => Ok(()),
+            Some(rest) => rest.await,
         }
-        Ok(())
     }
 
-    /// `connections.max.idle.ms`; not positive means for ever.
     fn idle_patience(&self) -> Duration {
-        let ms = self.entrance.config().network.connections_max_idle_ms;
-        u64::try_from(ms).ok().filter(|ms| *ms > 0).map_or(Duration::MAX, Duration::from_millis)
+        idle_patience(&self.entrance)
     }
 
     /// Notes why the door closes the connection. Clients that just go are nobody's fault.
@@ -353,6 +425,51 @@ impl Connection {
             }
         }
     }
+}
+
+/// Writes what is held from where its pieces lie; the future does the rest, if the socket doesn't take everything at once. Only then there is
+/// one, so that a connection does not keep room for what is rarely needed.
+fn write<'a>(
+    entrance: &'a Entrance,
+    stream: &'a TcpStream,
+    held: &mut Held,
+) -> Result<Option<Sending<'a>>, Fault> {
+    if held.is_empty() {
+        return Ok(None);
+    }
+    let mut outgoing = Outgoing::new(&entrance.budget, std::mem::take(held).pieces);
+    let is_sent = send_at_once(&mut outgoing, stream)?;
+    Ok((!is_sent).then(|| Box::pin(send_on(entrance, stream, outgoing)) as Sending<'a>))
+}
+
+/// Writes as far as the socket takes it; whether that was everything.
+fn send_at_once(outgoing: &mut Outgoing<'_>, stream: &TcpStream) -> Result<bool, SendError> {
+    while !outgoing.is_done() {
+        match outgoing.send_to(stream) {
+            Ok(()) => {}
+            Err(SendError::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+            Err(SendError::Io(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(true)
+}
+
+/// Writes the rest whenever the socket takes something.
+async fn send_on(entrance: &Entrance, stream: &TcpStream, mut outgoing: Outgoing<'_>) -> Result<(), Fault> {
+    loop {
+        let writable = tokio::time::timeout(idle_patience(entrance), stream.writable());
+        writable.await.map_err(|_| Fault::Idle)??;
+        if send_at_once(&mut outgoing, stream)? {
+            return Ok(());
+        }
+    }
+}
+
+/// `connections.max.idle.ms`; not positive means for ever.
+fn idle_patience(entrance: &Entrance) -> Duration {
+    let ms = entrance.config().network.connections_max_idle_ms;
+    u64::try_from(ms).ok().filter(|ms| *ms > 0).map_or(Duration::MAX, Duration::from_millis)
 }
 
 /// A frame that is all memory.

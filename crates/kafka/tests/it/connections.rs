@@ -126,6 +126,33 @@ async fn kafka_2_4_responses_come_in_the_order_of_the_requests() {
 }
 
 #[tokio::test]
+async fn what_is_answered_waits_for_nothing_that_comes_behind_it() {
+    let node = Node::start().await;
+    let mut client = node.client().await;
+    client.create_topic("t", 1).await;
+    let pings = |client: &mut Client| {
+        let frames = [(); 3].map(|()| client.frame(4, &Request::from(ping())));
+        frames.concat()
+    };
+    // A request that is answered late, a part of a request, and one that ends the connection.
+    let poll = client.frame(11, &Request::from(long_poll("t", i32::MAX)));
+    let half = client.frame(4, &Request::from(ping()));
+    for (behind, closes) in [(&poll[..], false), (&half[..half.len() / 2], false), (&[0xff; 4][..], true)] {
+        let mut client = node.client().await;
+        let mut pipeline = pings(&mut client);
+        pipeline.extend(behind);
+        client.write(&pipeline).await;
+        for _ in 0..3 {
+            client.receive(ApiKey::ApiVersions, 4).await;
+        }
+        if closes {
+            client.expect_close().await;
+        }
+    }
+    node.stop().await;
+}
+
+#[tokio::test]
 async fn kafka_2_6_acks_0_has_no_response_and_an_error_closes_the_socket() {
     let node = Node::start().await;
     let mut client = node.client().await;
