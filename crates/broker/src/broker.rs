@@ -17,7 +17,7 @@ use crate::waiters::Waiter;
 use crate::znodes::{ZnodeFeed, Znodes};
 use base::World;
 use controller::config::TopicConfig;
-use controller::view::ClusterView;
+use controller::view::{BrokerView, ClusterView};
 use log::{LogDir, LogError, TailBudget};
 use parking_lot::Mutex;
 use peers::Peers;
@@ -317,6 +317,17 @@ impl Broker {
     /// Whether another broker's process has just ended, though the picture may still show it.
     pub fn has_just_gone(&self, broker: i32) -> bool {
         self.partitions.neighbours().has_just_gone(broker)
+    }
+
+    /// The brokers that were registered until a moment ago. A client that is not told of them any more may forget, with the broker, where the
+    /// partitions went that it led.
+    pub fn just_departed(&self) -> Vec<Arc<BrokerView>> {
+        self.partitions.neighbours().just_departed()
+    }
+
+    /// Whether any broker has just gone.
+    pub fn misses_another(&self) -> bool {
+        self.partitions.neighbours().misses_another()
     }
 
     /// Reads from many partitions, within a fetch session if the client wants one, waiting for enough bytes.

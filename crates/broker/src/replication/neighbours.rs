@@ -8,7 +8,7 @@ use crate::requests::Replica;
 use arc_swap::ArcSwap;
 use base::Clock;
 use controller::config::ConfigValue;
-use controller::view::ClusterView;
+use controller::view::{BrokerView, ClusterView};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -21,6 +21,10 @@ const RACK_AWARE_SELECTOR: &str = "RackAwareReplicaSelector";
 /// For how long a broker that closed its connections, or refused one, is taken for gone at most. Clients ask again by then, and the
 /// controller has moved what it led; after that the picture alone counts.
 const GONE_MS: u64 = 1_000;
+/// For how long clients are still told where a broker was that is registered no more. librdkafka (2.x) forgets a broker that metadata doesn't
+/// name, and in doing so undoes the move of its partitions that the same answer tells, until it asks again a second later. What it had asked the
+/// broker itself it asks others only once it has forgotten it, so that the next answers should not name the broker any more.
+const DEPARTED_MS: u64 = 500;
 
 /// A partition by topic name and number.
 pub(crate) type PartitionName = (Arc<str>, i32);
@@ -39,6 +43,8 @@ pub(crate) struct Neighbours {
     fetched: Mutex<BTreeMap<i32, u64>>,
     /// When each broker that does not answer closed the connection, or refused one.
     gone: Mutex<BTreeMap<i32, u64>>,
+    /// The brokers that the last pictures showed and the newest doesn't, with the time when that was seen.
+    departed: Mutex<BTreeMap<i32, (Arc<BrokerView>, u64)>>,
     /// What this node may send to replicas that are not in sync, and what it may copy as one.
     sending: Throttle,
     copying: Throttle,
@@ -55,6 +61,7 @@ impl Neighbours {
             proposed: Notify::new(),
             fetched: Mutex::new(BTreeMap::new()),
             gone: Mutex::new(BTreeMap::new()),
+            departed: Mutex::new(BTreeMap::new()),
             sending: Throttle::default(),
             copying: Throttle::default(),
         })
@@ -67,7 +74,29 @@ impl Neighbours {
             _ => false,
         };
         self.selects_by_rack.store(selects, Ordering::Relaxed);
+        self.note_departed(&view);
         self.view.store(view);
+    }
+
+    fn note_departed(&self, newer: &ClusterView) {
+        let now = self.now_ms();
+        let mut departed = self.departed.lock();
+        departed.retain(|id, (_, since)| {
+            !newer.brokers.contains_key(id) && now.saturating_sub(*since) < DEPARTED_MS
+        });
+        for (id, broker) in &self.view.load().brokers {
+            if !newer.brokers.contains_key(id) {
+                departed.insert(*id, (broker.clone(), now));
+            }
+        }
+    }
+
+    /// The brokers that were registered until a moment ago.
+    pub(crate) fn just_departed(&self) -> Vec<Arc<BrokerView>> {
+        let now = self.now_ms();
+        let departed = self.departed.lock();
+        let recent = departed.values().filter(|(_, since)| now.saturating_sub(*since) < DEPARTED_MS);
+        recent.map(|(broker, _)| broker.clone()).collect()
     }
 
     /// The newest picture.
@@ -110,7 +139,16 @@ impl Neighbours {
 
     /// Whether a broker has just gone: its process ended or ends, though the picture may still show it.
     pub(crate) fn has_just_gone(&self, id: i32) -> bool {
-        self.gone.lock().get(&id).is_some_and(|since| self.now_ms().saturating_sub(*since) < GONE_MS)
+        self.gone.lock().get(&id).is_some_and(|since| self.is_just_now(*since))
+    }
+
+    /// Whether any broker has just gone.
+    pub(crate) fn misses_another(&self) -> bool {
+        self.gone.lock().values().any(|since| self.is_just_now(*since))
+    }
+
+    fn is_just_now(&self, since: u64) -> bool {
+        self.now_ms().saturating_sub(since) < GONE_MS
     }
 
     /// Whether `leader.replication.throttled.rate` is used up.

@@ -17,6 +17,7 @@ use kafka_wire::messages::{MetadataRequest, MetadataResponse};
 use kafka_wire::{ErrorCode, Str, Uuid};
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The first version in which topics can be asked for by id.
 const BY_ID_SINCE: i16 = 12;
@@ -26,13 +27,22 @@ const LISTENER_NOT_FOUND_SINCE: i16 = 6;
 pub(super) const NO_LEADER: i32 = -1;
 /// How long a creation may keep the client waiting.
 const CREATION_TIMEOUT_MS: u64 = 5_000;
+/// How long an answer that names other brokers waits before it looks who is there. When a broker dies, its clients see their connections
+/// break at the same moment as this node does, and librdkafka asks at once, only once; told of the dead broker it would wait for a second.
+const NEWS_MS: u64 = 2;
+/// How long an answer waits for the successors of a leader that has just gone; usually they are there after a tenth of a second.
+const SUCCESSOR_MS: u64 = 500;
 
 pub(super) async fn handle(call: &Call<'_>, request: MetadataRequest) -> MetadataResponse {
-    let view = call.view();
     let wants_all = match &request.topics {
         None => true,
         Some(topics) => call.version == 0 && topics.is_empty(),
     };
+    if call.view().brokers.len() > 1 {
+        tokio::time::sleep(Duration::from_millis(NEWS_MS)).await;
+        await_successors(call, request.topics.as_deref().filter(|_| !wants_all)).await;
+    }
+    let view = call.view();
     let mut answer = if wants_all {
         view.topics.values().map(|topic| describe(call, &view, topic)).collect()
     } else {
@@ -43,7 +53,7 @@ pub(super) async fn handle(call: &Call<'_>, request: MetadataRequest) -> Metadat
         topic.topic_authorized_operations = operations::on_topic(asked);
     }
     MetadataResponse {
-        brokers: nodes::all(&view, &call.peer.listener)
+        brokers: nodes::all_of_late(&view, &call.door.node.broker.just_departed(), &call.peer.listener)
             .into_iter()
             .map(|node| MetadataResponseBroker {
                 node_id: node.id,
@@ -58,6 +68,25 @@ pub(super) async fn handle(call: &Call<'_>, request: MetadataRequest) -> Metadat
         cluster_authorized_operations: operations::on_cluster(request.include_cluster_authorized_operations),
         ..Default::default()
     }
+}
+
+/// Waits until what a broker led that has just gone has other leaders, but not for long: the client would only ask again and again.
+async fn await_successors(call: &Call<'_>, wanted: Option<&[MetadataRequestTopic]>) {
+    let broker = &call.door.node.broker;
+    let is_led =
+        |topic: &TopicView| !topic.partitions.iter().any(|partition| broker.has_just_gone(partition.leader));
+    let all_led = |view: &Arc<ClusterView>| match wanted {
+        _ if !broker.misses_another() => true,
+        None => view.topics.values().all(|topic| is_led(topic)),
+        Some(wanted) => wanted.iter().all(|topic| {
+            let known = match &topic.name {
+                Some(name) => view.topic(name),
+                None => view.topic_by_id(topic.topic_id),
+            };
+            known.is_none_or(|topic| is_led(topic))
+        }),
+    };
+    call.door.wait_for_view(Duration::from_millis(SUCCESSOR_MS), all_led).await;
 }
 
 /// The topics that a request names, each once.
@@ -204,8 +233,7 @@ pub(super) fn leader_error(call: &Call<'_>, view: &ClusterView, leader: i32) -> 
     let broker = view.brokers.get(&leader);
     match broker {
         None => ErrorCode::LEADER_NOT_AVAILABLE,
-        // A client whose connection broke asks at once, before the partition has another leader. Sent back to the broker that is gone, it
-        // would ask again only after a while; told that there is no leader, it asks soon.
+        // Sent back to the broker that is gone, a client would ask again only after a while; told that there is no leader, it asks soon.
         Some(_) if call.door.node.broker.has_just_gone(leader) => ErrorCode::LEADER_NOT_AVAILABLE,
         Some(broker) if broker.endpoint(&call.peer.listener).is_some() => ErrorCode::NONE,
         Some(_) if call.version < LISTENER_NOT_FOUND_SINCE => ErrorCode::LEADER_NOT_AVAILABLE,

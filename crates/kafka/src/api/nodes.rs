@@ -2,6 +2,7 @@
 use broker::TopicKey;
 use controller::view::{BrokerView, ClusterView};
 use kafka_wire::{ErrorCode, Str};
+use std::sync::Arc;
 
 /// A broker's address.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +16,16 @@ pub(super) struct NodeAddress {
 /// The live brokers that have the listener, by id.
 pub(super) fn all(view: &ClusterView, listener: &str) -> Vec<NodeAddress> {
     view.brokers.values().filter_map(|broker| address(broker, listener)).collect()
+}
+
+/// The same, and those that were there until a moment ago, unless they are there again.
+pub(super) fn all_of_late(
+    view: &ClusterView,
+    departed: &[Arc<BrokerView>],
+    listener: &str,
+) -> Vec<NodeAddress> {
+    let departed = departed.iter().filter(|broker| !view.brokers.contains_key(&broker.id));
+    view.brokers.values().chain(departed).filter_map(|broker| address(broker, listener)).collect()
 }
 
 /// One live broker, if it has the listener.
