@@ -2,33 +2,29 @@
 //!
 //! Invariants: the tree is changed only here, in log order, one transaction after another under its write lock; a watch event
 //! is in its outbox before the answer of the transaction that caused it; sessions begin and end with their transactions.
-use crate::control;
 use crate::core::{Core, Shared};
 use crate::forwards::Matched;
 use crate::outcome::{Outcome, Refusal};
-use crate::records::{Entry, decode_txn};
+use crate::records::Entry;
 use crate::sequencer::{Sequencer, Waiting, Work, complete, results_of};
-use log::{Batch, Scratch};
-use quorum::VoterSet;
+use crate::upcoming::{Content, Logged, Upcoming};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tree::{Applied, Change, Event, Perms, Txn};
 
 /// How many transactions are applied before readers get their turn.
 const APPLIED_AT_ONCE_MAX: usize = 256;
-/// How many bytes of the log are read at once to follow it.
-const FOLLOW_BYTES: usize = 4 << 20;
 
 /// Applies whatever is committed, until stopped.
 pub(crate) async fn run(core: Arc<Core>) {
     let mut committed = core.committed.subscribe();
-    let mut scratch = Scratch::new();
+    let mut upcoming = Upcoming::new();
     loop {
         if core.stopped() {
             return;
         }
         let target = *committed.borrow_and_update();
-        match advance(&core, target, &mut scratch) {
+        match advance(&core, target, &mut upcoming) {
             Ok(()) => {}
             Err(Halt::Failed(error)) => {
                 core.fail(error);
@@ -53,7 +49,7 @@ enum Halt {
 }
 
 /// Applies everything below `target`.
-fn advance(core: &Arc<Core>, target: i64, scratch: &mut Scratch) -> Result<(), Halt> {
+fn advance(core: &Arc<Core>, target: i64, upcoming: &mut Upcoming) -> Result<(), Halt> {
     loop {
         let (applied_end, next) = apply_waiting(core, target).map_err(Halt::Failed)?;
         if applied_end >= target {
@@ -63,7 +59,7 @@ fn advance(core: &Arc<Core>, target: i64, scratch: &mut Scratch) -> Result<(), H
         match next {
             Some(zxid) if zxid == applied_end => {}
             _ => {
-                let followed = follow_log(core, applied_end, next.unwrap_or(target).min(target), scratch);
+                let followed = follow_log(core, applied_end, next.unwrap_or(target).min(target), upcoming);
                 // What follows takes the lock itself, so it must not be held here: a writer may wait between the two.
                 let applied_end = core.shared.read().applied_end;
                 core.after_apply(applied_end);
@@ -109,82 +105,41 @@ fn answer_forwards(core: &Core, sequencer: &mut Sequencer, shared: &Shared) {
     }
 }
 
-/// What one batch of the log holds.
-struct Logged {
-    end: i64,
-    epoch: i32,
-    content: Content,
-}
-
-enum Content {
-    Entry(Entry),
-    Control(Option<(i64, VoterSet)>),
-}
-
-/// Reads what the log holds between two offsets, as much as one read gives.
-fn read_log(core: &Core, from: i64, to: i64, scratch: &mut Scratch) -> Result<Vec<Logged>, String> {
-    let content = core.znode_log.read_whole(from, to, FOLLOW_BYTES).map_err(|error| error.to_string())?;
-    let mut end = from;
-    let mut found = Vec::new();
-    for batch in Batch::iter(content) {
-        let batch = match batch {
-            Ok(batch) => batch,
-            // A read ends anywhere in a batch; the next one begins with that batch.
-            Err(_) if end > from => break,
-            Err(error) => return Err(format!("__znodes at offset {end}: {error}")),
-        };
-        if batch.header().base_offset >= to {
-            break;
-        }
-        // A disk can lose bits while the node runs, too. The next start cuts the log here and fetches it again.
-        if !batch.crc_is_valid() || batch.header().base_offset != end {
-            return Err(format!(
-                "__znodes is damaged at offset {end}: the batch there has a wrong checksum or another offset"
-            ));
-        }
-        end = batch.header().next_offset();
-        let content = match decode_txn(&batch, scratch).map_err(|fault| fault.to_string())? {
-            Some(entry) => Content::Entry(entry),
-            None => Content::Control(control::voters(&batch)),
-        };
-        found.push(Logged { end, epoch: batch.header().partition_leader_epoch, content });
-    }
-    if end == from {
-        return Err(format!("__znodes ends at offset {from}, although it is committed up to {to}"));
-    }
-    Ok(found)
-}
-
 /// Applies transactions that are only in the log: after a start, or sequenced by another node.
-fn follow_log(core: &Arc<Core>, from: i64, to: i64, scratch: &mut Scratch) -> Result<(), Halt> {
-    let logged = match read_log(core, from, to, scratch) {
-        Ok(logged) => logged,
+fn follow_log(core: &Arc<Core>, from: i64, to: i64, upcoming: &mut Upcoming) -> Result<(), Halt> {
+    match upcoming.fill(core, from, to) {
+        Ok(()) => {}
         // A snapshot took the place of tree and log meanwhile.
         Err(_) if core.shared.read().applied_end != from => return Ok(()),
         Err(error) => return Err(Halt::Failed(error)),
-    };
-    let mut expected = from;
-    for group in logged.chunks(APPLIED_AT_ONCE_MAX) {
-        let mut sequencer = core.sequencer.lock();
-        let mut shared = core.shared.write();
-        if shared.applied_end != expected {
-            return Ok(());
-        }
-        for Logged { end, epoch, content } in group {
-            match content {
-                Content::Entry(entry) => apply_entry(core, &mut sequencer, &mut shared, entry)?,
-                Content::Control(voters) => {
-                    shared.applied_end = *end;
-                    shared.voters = voters.clone().or(shared.voters.take());
-                }
-            }
-            shared.applied_epoch = *epoch;
-            expected = *end;
-            answer_forwards(core, &mut sequencer, &shared);
-        }
-        core.resume_forwards(&mut sequencer, &shared);
     }
+    while follow_some(core, to, upcoming)? {}
     Ok(())
+}
+
+/// Applies what is decoded, so much that readers needn't wait long; whether there may be more.
+fn follow_some(core: &Arc<Core>, to: i64, upcoming: &mut Upcoming) -> Result<bool, Halt> {
+    let mut sequencer = core.sequencer.lock();
+    let mut shared = core.shared.write();
+    for _ in 0..APPLIED_AT_ONCE_MAX {
+        let next = upcoming.at(shared.applied_end).filter(|next| next.start < to);
+        let Some(Logged { end, epoch, content, .. }) = next else {
+            core.resume_forwards(&mut sequencer, &shared);
+            return Ok(false);
+        };
+        match content {
+            Content::Entry(entry) => apply_entry(core, &mut sequencer, &mut shared, entry)?,
+            Content::Control(voters) => {
+                shared.applied_end = *end;
+                shared.voters = voters.clone().or(shared.voters.take());
+            }
+        }
+        shared.applied_epoch = *epoch;
+        upcoming.advance();
+        answer_forwards(core, &mut sequencer, &shared);
+    }
+    core.resume_forwards(&mut sequencer, &shared);
+    Ok(true)
 }
 
 /// Applies one transaction of the log and answers whoever of this node asked for it.

@@ -78,6 +78,7 @@ impl Core {
                 Action::AppendControl { epoch, records } => self.append_control(epoch, records, events)?,
                 Action::AppendFetched { .. } => self.append_fetched(consensus, events)?,
                 Action::TruncateTo { offset } => {
+                    self.fetched.lock().forget();
                     self.znode_log.truncate_to(offset).map_err(|error| error.to_string())?;
                     events.push_back(Event::Truncated);
                 }
@@ -161,6 +162,7 @@ impl Core {
         self.fire_early(&batches);
         let is_control = |batch: &&Batch| batch.header().is_control();
         let voters = batches.iter().filter(is_control).filter_map(control::voters).collect();
+        self.fetched.lock().keep(batches);
         events.push_back(Event::Appended { voters });
         self.work.notify_one();
         Ok(())

@@ -1,11 +1,12 @@
 //! The parts of a running ensemble node, and the locks between them.
 //!
-//! Lock order: consensus, sequencer, tree (`shared`), watches, sessions, then a subscriber's own outbox. A later lock may be taken under an
+//! Lock order: consensus, sequencer, tree (`shared`), watches, sessions, then a subscriber's own outbox. That of what was fetched is taken last and holds no other. A later lock may be taken under an
 //! earlier one, never the other way round.
 use crate::asks::{Ask, Origin};
 use crate::config::EnsembleConfig;
 use crate::consensus::Consensus;
 use crate::ensemble::ReadView;
+use crate::fetched::Fetched;
 use crate::outcome::{Completion, OpResult, Refusal};
 use crate::sequencer::{Asker, Sequencer, Submitted, complete};
 use crate::sessions::Sessions;
@@ -59,6 +60,8 @@ pub(crate) struct Core {
     /// The way to other nodes; `None` on a node that is alone.
     pub(crate) peers: Option<Peers>,
     pub(crate) znode_log: ZnodeLog,
+    /// What was fetched and waits to be applied.
+    pub(crate) fetched: Mutex<Fetched>,
     /// `None` until the quorum is started.
     pub(crate) consensus: Mutex<Option<Consensus>>,
     pub(crate) sequencer: Mutex<Sequencer>,
@@ -120,6 +123,7 @@ impl Core {
         let mut drawn = [0; 8];
         drawn.copy_from_slice(&world.random.bytes16()[..8]);
         Core {
+            fetched: Mutex::new(Fetched::default()),
             consensus: Mutex::new(None),
             sequencer: Mutex::new(Sequencer::new()),
             shared: RwLock::new(Shared {

@@ -85,6 +85,7 @@ impl Core {
         let (end, voters) = (snapshot.end, snapshot.voters.clone());
         tracing::info!(end = end.offset, bytes = snapshot.size, "starting over from another node's snapshot");
         let mut shared = self.shared.write();
+        self.fetched.lock().forget();
         self.znode_log.start_over(snapshot).map_err(|error| format!("starting the log over: {error}"))?;
         shared.tree = tree;
         shared.applied_end = end.offset;
