@@ -70,7 +70,7 @@ impl EmbeddedClient {
             Arc::new(Inbox { receivers: Mutex::default(), closed: watch::Sender::new(false), identities });
         let id = ensemble.own_session_id(number);
         let connected = ensemble.open_as(id, timeout_ms, inbox.clone()).await?;
-        let keep_alive = tokio::spawn(keep_alive(connected.session.pulse(), ensemble.clone(), timeout_ms));
+        let keep_alive = tokio::spawn(keep_alive(id, ensemble.clone(), timeout_ms));
         Ok(EmbeddedClient {
             ensemble: ensemble.clone(),
             session: connected.session,
@@ -135,11 +135,12 @@ async fn end_earlier_sessions(ensemble: &Ensemble) -> Result<(), ConnectError> {
     Ok(())
 }
 
-async fn keep_alive(pulse: Arc<crate::sessions::Pulse>, ensemble: Ensemble, timeout_ms: i32) {
+async fn keep_alive(id: SessionId, ensemble: Ensemble, timeout_ms: i32) {
     let mut interval = tokio::time::interval(Duration::from_millis((timeout_ms.max(3) / 3) as u64));
     loop {
         interval.tick().await;
-        pulse.touch(ensemble.core.world.clock.monotonic_ms());
+        let core = &ensemble.core;
+        core.sessions.lock().touch(id, core.world.clock.monotonic_ms());
     }
 }
 

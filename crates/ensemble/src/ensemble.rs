@@ -4,7 +4,7 @@ use crate::core::{Core, Shared};
 use crate::mutant::Mutant;
 use crate::outcome::{Completion, OpResult, Outcome, Refusal};
 use crate::sequencer::complete;
-use crate::sessions::{Attachment, OWN_SESSIONS_MAX, Pulse, SESSION_COUNTER_MASK, is_of_a_node, node_of};
+use crate::sessions::{Attachment, OWN_SESSIONS_MAX, SESSION_COUNTER_MASK, is_of_a_node, node_of};
 use crate::subscriber::{Closed, Subscriber};
 use crate::watches::{WatchKind, WatcherId, WatcherType, Watches};
 use base::World;
@@ -240,7 +240,7 @@ impl Ensemble {
         let now = self.core.world.clock.monotonic_ms();
         let watcher = self.core.watches.lock().register(subscriber.clone());
         let attached = self.core.sessions.lock().attach(id, Attachment { watcher, subscriber }, now);
-        let Some((pulse, previous)) = attached else {
+        let Some(previous) = attached else {
             self.core.watches.lock().forget(watcher);
             return None;
         };
@@ -248,7 +248,7 @@ impl Ensemble {
             self.core.watches.lock().forget(previous.watcher);
             previous.subscriber.closed(Closed::Moved);
         }
-        Some(Session { id, watcher, pulse, core: self.core.clone() })
+        Some(Session { id, watcher, core: self.core.clone() })
     }
 
     fn next_session_id(&self) -> SessionId {
@@ -371,7 +371,6 @@ impl Ensemble {
 pub struct Session {
     id: SessionId,
     watcher: WatcherId,
-    pulse: Arc<Pulse>,
     core: Arc<Core>,
 }
 
@@ -386,14 +385,9 @@ impl Session {
         self.watcher
     }
 
-    /// Says that the client was heard of.
+    /// Says that the client was heard of, for whose subscriber doesn't ([`Subscriber::heard_ms`]).
     pub fn touch(&self) {
-        self.pulse.touch(self.core.world.clock.monotonic_ms());
-    }
-
-    /// When the session was last heard of, for whoever keeps it alive without a connection's packets.
-    pub(crate) fn pulse(&self) -> Arc<Pulse> {
-        self.pulse.clone()
+        self.core.sessions.lock().touch(self.id, self.core.world.clock.monotonic_ms());
     }
 
     /// Submits a write. `done` is called in the order of submission, under the tree's lock.

@@ -1,13 +1,12 @@
 //! Which sessions live, until when, and which connection each is attached to.
 //!
 //! Invariants: a session is here exactly while the tree has it; expiry only proposes a closeSession, so that a session ends
-//! by a transaction and never by a clock alone; being alive costs a connection one atomic store per packet, the expiry
-//! scan looks at a session once per its timeout and not at all between.
+//! by a transaction and never by a clock alone; being alive costs a connection one atomic store per packet, in itself: it is asked
+//! only when the answer matters; the expiry scan looks at a session once per its timeout and not at all between.
 use crate::subscriber::{Closed, Subscriber};
 use crate::watches::WatcherId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use tree::{DenseMap, SessionId};
 
 /// Client sessions of one node count up from its start time; below this the ids are of the node's own sessions.
@@ -23,17 +22,6 @@ pub(crate) fn is_of_a_node(id: SessionId) -> bool {
 /// The node that gave the session its id.
 pub(crate) fn node_of(id: SessionId) -> i32 {
     ((id.0 >> 56) & 0xff) as i32
-}
-
-/// When a session was last heard of; shared between its connection and the tracker.
-#[derive(Debug)]
-pub(crate) struct Pulse(AtomicU64);
-
-impl Pulse {
-    /// Says that the session was heard of now (monotonic milliseconds).
-    pub(crate) fn touch(&self, now_ms: u64) {
-        self.0.fetch_max(now_ms, Ordering::Relaxed);
-    }
 }
 
 /// A run of another node, to whose connection a session may be attached.
@@ -69,9 +57,10 @@ struct Tracked {
     closing: bool,
     /// The bucket in which the session is looked at next.
     bucket_ms: u64,
-    pulse: Arc<Pulse>,
+    /// When it was last heard of by others than the connection that it is attached to now, which knows for itself.
+    touched_ms: u64,
     voice: Voice,
-    /// The pulse that the leader was told of.
+    /// When the session was last heard of, as the leader was told.
     reported_ms: u64,
 }
 
@@ -81,6 +70,22 @@ impl Tracked {
             Voice::Here(attachment) => Some(attachment),
             Voice::None | Voice::Elsewhere(_) => None,
         }
+    }
+
+    /// When the session was last heard of.
+    fn heard_ms(&self) -> u64 {
+        self.touched_ms.max(self.attachment().map_or(0, |attachment| attachment.subscriber.heard_ms()))
+    }
+
+    /// Says that the session was heard of now (monotonic milliseconds).
+    fn touch(&mut self, now_ms: u64) {
+        self.touched_ms = self.touched_ms.max(now_ms);
+    }
+
+    /// Gives the session another voice; what the connection before heard is remembered.
+    fn give_voice(&mut self, voice: Voice) -> Option<Attachment> {
+        self.touched_ms = self.heard_ms();
+        std::mem::replace(&mut self.voice, voice).into_attachment()
     }
 
     fn is_attached_to(&self, watcher: WatcherId) -> bool {
@@ -124,13 +129,12 @@ impl Sessions {
     /// Begins to track a session, giving it its full timeout from now on.
     pub(crate) fn track(&mut self, id: SessionId, timeout_ms: u64, now_ms: u64) {
         let bucket_ms = self.bucket(now_ms + timeout_ms);
-        let pulse = Arc::new(Pulse(AtomicU64::new(now_ms)));
         let tracked = Tracked {
             // A timeout is an int of the protocol.
             timeout_ms: u32::try_from(timeout_ms).unwrap_or(u32::MAX),
             closing: false,
             bucket_ms,
-            pulse,
+            touched_ms: now_ms,
             voice: Voice::None,
             reported_ms: 0,
         };
@@ -164,7 +168,7 @@ impl Sessions {
     pub(crate) fn give_time(&mut self, now_ms: u64) {
         self.buckets.clear();
         for (id, tracked) in self.tracked.iter_mut() {
-            tracked.pulse.touch(now_ms);
+            tracked.touch(now_ms);
             if let Voice::Elsewhere(_) = tracked.voice {
                 tracked.voice = Voice::None;
             }
@@ -186,10 +190,15 @@ impl Sessions {
 
     /// Another node heard of a session.
     pub(crate) fn heard_of(&mut self, id: SessionId, owner: Owner, now_ms: u64) {
-        if self.claim(id, owner)
-            && let Some(tracked) = self.tracked.get(&id)
-        {
-            tracked.pulse.touch(now_ms);
+        if self.claim(id, owner) {
+            self.touch(id, now_ms);
+        }
+    }
+
+    /// Says that a session was heard of now.
+    pub(crate) fn touch(&mut self, id: SessionId, now_ms: u64) {
+        if let Some(tracked) = self.tracked.get_mut(&id) {
+            tracked.touch(now_ms);
         }
     }
 
@@ -217,17 +226,20 @@ impl Sessions {
         now_ms: u64,
     ) -> Option<Attachment> {
         let tracked = self.tracked.get_mut(&id)?;
-        tracked.pulse.touch(now_ms);
-        std::mem::replace(&mut tracked.voice, Voice::Elsewhere(owner)).into_attachment()
+        tracked.touch(now_ms);
+        tracked.give_voice(Voice::Elsewhere(owner))
     }
 
     /// The sessions with a connection here that were heard of since this was last asked.
     pub(crate) fn take_heard_of(&mut self) -> Vec<SessionId> {
         let mut heard = Vec::new();
         for (id, tracked) in self.tracked.iter_mut() {
-            let pulse_ms = tracked.pulse.0.load(Ordering::Relaxed);
-            if tracked.attachment().is_some() && pulse_ms > tracked.reported_ms {
-                tracked.reported_ms = pulse_ms;
+            if tracked.attachment().is_none() {
+                continue;
+            }
+            let heard_ms = tracked.heard_ms();
+            if heard_ms > tracked.reported_ms {
+                tracked.reported_ms = heard_ms;
                 heard.push(*id);
             }
         }
@@ -256,21 +268,20 @@ impl Sessions {
         }
     }
 
-    /// Attaches a connection to a session and returns the session's pulse and the connection that had it before.
+    /// Attaches a connection to a session and returns the connection that had it before, if one had.
     /// The leader has agreed. `None` if the session ended meanwhile.
     pub(crate) fn attach(
         &mut self,
         id: SessionId,
         to: Attachment,
         now_ms: u64,
-    ) -> Option<(Arc<Pulse>, Option<Attachment>)> {
+    ) -> Option<Option<Attachment>> {
         let tracked = self.tracked.get_mut(&id)?;
-        tracked.pulse.touch(now_ms);
+        tracked.touch(now_ms);
         // The leader says that it is open, so that whatever was to end it did not come to pass.
         tracked.closing = false;
         tracked.reported_ms = 0;
-        let before = std::mem::replace(&mut tracked.voice, Voice::Here(to));
-        Some((tracked.pulse.clone(), before.into_attachment()))
+        Some(tracked.give_voice(Voice::Here(to)))
     }
 
     /// Forgets the connection, if the session is still attached to it.
@@ -278,7 +289,7 @@ impl Sessions {
         if let Some(tracked) = self.tracked.get_mut(&id)
             && tracked.is_attached_to(watcher)
         {
-            tracked.voice = Voice::None;
+            tracked.give_voice(Voice::None);
         }
     }
 
@@ -324,7 +335,7 @@ impl Sessions {
         {
             for id in entry.remove() {
                 let Some(tracked) = self.tracked.get_mut(&id) else { continue };
-                let deadline = tracked.pulse.0.load(Ordering::Relaxed) + tracked.timeout_ms();
+                let deadline = tracked.heard_ms() + tracked.timeout_ms();
                 let bucket_ms = (deadline / self.tick_ms + 1) * self.tick_ms;
                 if bucket_ms <= now_ms && !tracked.closing {
                     tracked.closing = true;
@@ -363,6 +374,9 @@ impl Sessions {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::subscriber::WatchEvent;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use tree::AuthId;
 
     #[test]
     fn zk_3_21_expiry_is_rounded_up_to_the_next_tick() {
@@ -377,12 +391,45 @@ mod tests {
     fn a_session_that_is_heard_of_lives_on() {
         let mut sessions = Sessions::new(100);
         sessions.track(SessionId(1), 200, 0);
-        let pulse = sessions.tracked.get(&SessionId(1)).expect("tracked").pulse.clone();
         for now in (0..2_000).step_by(150) {
-            pulse.touch(now);
+            sessions.touch(SessionId(1), now);
             assert!(sessions.expired(now).is_empty(), "at {now}");
         }
         assert_eq!(sessions.expired(10_000), [SessionId(1)]);
+    }
+
+    /// A connection that heard of its client at this time.
+    struct Heard(AtomicU64);
+
+    impl Subscriber for Heard {
+        fn identities(&self) -> Arc<[AuthId]> {
+            Arc::from([])
+        }
+
+        fn heard_ms(&self) -> u64 {
+            self.0.load(Ordering::Relaxed)
+        }
+
+        fn event(&self, _: &WatchEvent) {}
+
+        fn closed(&self, _: Closed) {}
+    }
+
+    #[test]
+    fn a_session_lives_by_what_its_connection_heard_also_after_it_is_gone() {
+        let mut sessions = Sessions::new(100);
+        sessions.track(SessionId(1), 200, 0);
+        let heard = Arc::new(Heard(AtomicU64::new(0)));
+        let attachment = Attachment { watcher: WatcherId(1), subscriber: heard.clone() };
+        assert!(sessions.attach(SessionId(1), attachment, 0).is_some_and(|before| before.is_none()));
+        heard.0.store(1_000, Ordering::Relaxed);
+        assert!(sessions.expired(1_100).is_empty());
+        assert_eq!(sessions.take_heard_of(), [SessionId(1)]);
+        assert!(sessions.take_heard_of().is_empty(), "nothing new");
+        heard.0.store(1_150, Ordering::Relaxed);
+        sessions.detach(SessionId(1), WatcherId(1));
+        assert!(sessions.expired(1_300).is_empty(), "1150 + 200, rounded up to 1400");
+        assert_eq!(sessions.expired(1_400), [SessionId(1)]);
     }
 
     #[test]

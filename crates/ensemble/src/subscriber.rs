@@ -31,6 +31,11 @@ pub enum Closed {
 pub trait Subscriber: Send + Sync {
     /// The authenticated ids of the connection, by which deliveries are filtered (READ permission when it fires).
     fn identities(&self) -> Arc<[AuthId]>;
+    /// When the client was last heard of (monotonic milliseconds); must be no more than a look at memory. Whoever doesn't note that
+    /// says so by [`crate::Session::touch`].
+    fn heard_ms(&self) -> u64 {
+        0
+    }
     /// A watch fired.
     fn event(&self, event: &WatchEvent);
     /// The session is gone or elsewhere; nothing follows.

@@ -18,7 +18,7 @@ use parking_lot::{Mutex, MutexGuard};
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::task::{Poll, Waker};
@@ -73,13 +73,31 @@ pub(crate) struct Snapshot {
 struct Outbox {
     /// `None` while there is nothing on hand.
     work: Option<Box<Work>>,
-    /// The rest of it while it rests.
-    resting: Option<Resting>,
+    stage: Stage,
     ending: Ending,
     word: bool,
     identities: Arc<[AuthId]>,
-    session: Option<SessionInfo>,
     stats: ConnectionStats,
+}
+
+/// How far a connection is with its session. One value, so that thousands of resting connections don't have room for what only a served one has.
+enum Stage {
+    /// It has none yet.
+    Opening,
+    /// Its task holds it.
+    Served(SessionInfo),
+    /// There is no task.
+    Resting(Resting),
+}
+
+impl Stage {
+    fn session(&self) -> Option<SessionInfo> {
+        match self {
+            Stage::Opening => None,
+            Stage::Served(session) => Some(*session),
+            Stage::Resting(resting) => Some(resting.session_info()),
+        }
+    }
 }
 
 /// What a connection has on hand; one that rests has nothing.
@@ -118,7 +136,9 @@ enum InLine {
 pub(crate) struct Connection {
     id: u64,
     door: Arc<Door>,
-    remote: SocketAddr,
+    /// The client's address; a socket address with all that IPv6 has beyond it takes half as much again.
+    ip: IpAddr,
+    port: u16,
     established_wall_ms: i64,
     last_heard_ms: AtomicU64,
     /// Whether it is among those that the door asks to rest after a silence: they don't rest by themselves.
@@ -131,17 +151,17 @@ impl Connection {
     pub(crate) fn new(id: u64, door: Arc<Door>, remote: SocketAddr, identities: Arc<[AuthId]>) -> Connection {
         Connection {
             id,
-            remote,
+            ip: remote.ip(),
+            port: remote.port(),
             established_wall_ms: door.world.clock.wall_ms(),
             last_heard_ms: AtomicU64::new(door.now_ms()),
             busy: AtomicBool::new(false),
             outbox: Mutex::new(Outbox {
                 work: None,
-                resting: None,
+                stage: Stage::Opening,
                 ending: Ending::Open,
                 word: false,
                 identities,
-                session: None,
                 stats: ConnectionStats::default(),
             }),
             door,
@@ -160,7 +180,7 @@ impl Connection {
 
     /// The client's address.
     pub(crate) fn remote(&self) -> SocketAddr {
-        self.remote
+        SocketAddr::new(self.ip, self.port)
     }
 
     /// When it was accepted.
@@ -170,7 +190,7 @@ impl Connection {
 
     /// When it will have been silent for too long.
     pub(crate) fn expires_ms(&self) -> u64 {
-        let session = self.outbox.lock().session;
+        let session = self.session();
         let patience = session
             .map_or(self.door.config.sessionless_timeout_ms, |session| session.timeout_ms.unsigned_abs());
         self.last_heard_ms.load(Relaxed) + u64::from(patience)
@@ -221,17 +241,25 @@ impl Connection {
         if !outbox.is_quiet() {
             return Ok(Some((session, stream)));
         }
+        let Some(SessionInfo { timeout_ms, .. }) = outbox.stage.session() else {
+            return Ok(Some((session, stream)));
+        };
         // A moment that calls it back waits for this lock, and finds it resting.
         self.door.resting.watch(&stream, self.id)?;
         outbox.work = None;
-        outbox.resting = Some(Resting { session, stream, called: false });
+        outbox.stage = Stage::Resting(Resting { session, timeout_ms, stream, called: false });
         Ok(None)
     }
 
     /// Ends its rest: whoever gets something serves the connection. `None` if it doesn't rest.
     pub(crate) fn rise(&self) -> Option<(Session, TcpStream)> {
-        let Resting { session, stream, .. } = self.outbox.lock().resting.take()?;
-        Some((session, stream))
+        let mut outbox = self.outbox.lock();
+        let Stage::Resting(resting) = &outbox.stage else { return None };
+        let served = Stage::Served(resting.session_info());
+        match std::mem::replace(&mut outbox.stage, served) {
+            Stage::Resting(Resting { session, stream, .. }) => Some((session, stream)),
+            Stage::Opening | Stage::Served(_) => None,
+        }
     }
 
     /// Waits until there is output, an answer or the end.
@@ -253,7 +281,7 @@ impl Connection {
 
     /// Calls whoever serves the connection to look for what there is to do; one that rests is called back.
     fn call(&self, mut outbox: MutexGuard<'_, Outbox>) {
-        if let Some(resting) = &mut outbox.resting {
+        if let Stage::Resting(resting) = &mut outbox.stage {
             let is_first = !std::mem::replace(&mut resting.called, true);
             drop(outbox);
             if is_first {
@@ -275,7 +303,7 @@ impl Connection {
         let outbox = self.outbox.lock();
         Snapshot {
             stats: outbox.stats.clone(),
-            session: outbox.session,
+            session: outbox.stage.session(),
             outstanding: outbox.work.as_ref().map_or(0, |work| work.outstanding),
             throttled: outbox.work.as_ref().is_some_and(|work| work.throttled),
             unwritten: outbox.unwritten(),
@@ -295,12 +323,12 @@ impl Connection {
 
     /// Its session, once it has one.
     pub(crate) fn session(&self) -> Option<SessionInfo> {
-        self.outbox.lock().session
+        self.outbox.lock().stage.session()
     }
 
     /// Says which session it has.
     pub(crate) fn set_session(&self, session: SessionInfo) {
-        self.outbox.lock().session = Some(session);
+        self.outbox.lock().stage = Stage::Served(session);
     }
 
     /// Adds proven identities; one that is there already is not added again.
@@ -433,7 +461,7 @@ impl Connection {
         let mut outbox = self.outbox.lock();
         outbox.work().draining = false;
         if outbox.unwritten() > FORCED_OUTPUT_BYTES_MAX {
-            tracing::warn!(remote = %self.remote, "a client sends requests and doesn't read the answers; closing its connection");
+            tracing::warn!(remote = %self.remote(), "a client sends requests and doesn't read the answers; closing its connection");
             outbox.cut();
         }
         if !outbox.may_drain() {
@@ -591,6 +619,10 @@ impl Subscriber for Connection {
         self.outbox.lock().identities.clone()
     }
 
+    fn heard_ms(&self) -> u64 {
+        self.last_heard_ms.load(Relaxed)
+    }
+
     fn event(&self, event: &WatchEvent) {
         let mut outbox = self.outbox.lock();
         if outbox.ending != Ending::Open {
@@ -603,7 +635,7 @@ impl Subscriber for Connection {
         outbox.stats.sent += 1;
         if outbox.unwritten() > OUTPUT_BYTES_MAX {
             outbox.cut();
-            tracing::warn!(remote = %self.remote, "a client doesn't read its watch events; closing its connection");
+            tracing::warn!(remote = %self.remote(), "a client doesn't read its watch events; closing its connection");
         }
         self.door.stats.sent.fetch_add(1, Relaxed);
         self.door.stats.watch_bytes.fetch_add(size as u64, Relaxed);
@@ -621,6 +653,6 @@ impl Subscriber for Connection {
             outbox.ending = Ending::AfterOutput;
         }
         self.call(outbox);
-        tracing::debug!(remote = %self.remote, ?reason, "a session left its connection");
+        tracing::debug!(remote = %self.remote(), ?reason, "a session left its connection");
     }
 }

@@ -9,8 +9,10 @@ use crate::serving::{self, Served};
 use crate::stats::ServerStats;
 use base::World;
 use ensemble::{Census, Ensemble, Mode};
+use hashbrown::{DefaultHashBuilder, HashTable};
 use parking_lot::Mutex;
 use std::collections::HashMap;
+use std::hash::BuildHasher;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -142,8 +144,29 @@ pub(crate) struct Door {
 #[derive(Default)]
 struct Register {
     next: u64,
-    connections: HashMap<u64, Arc<Connection>>,
+    /// By their numbers, which they know themselves.
+    connections: HashTable<Arc<Connection>>,
+    hasher: DefaultHashBuilder,
     per_address: HashMap<IpAddr, Visitors>,
+}
+
+impl Register {
+    fn get(&self, id: u64) -> Option<&Arc<Connection>> {
+        self.connections.find(self.hasher.hash_one(id), |connection| connection.id() == id)
+    }
+
+    fn insert(&mut self, connection: Arc<Connection>) {
+        let Register { connections, hasher, .. } = self;
+        let hash = hasher.hash_one(connection.id());
+        connections.insert_unique(hash, connection, |other| hasher.hash_one(other.id()));
+    }
+
+    fn remove(&mut self, id: u64) {
+        let hash = self.hasher.hash_one(id);
+        if let Ok(found) = self.connections.find_entry(hash, |connection| connection.id() == id) {
+            found.remove();
+        }
+    }
 }
 
 /// The connections from one address.
@@ -263,7 +286,7 @@ impl Door {
 
     /// Serves a client again that rested; nothing happens if it doesn't rest.
     pub(crate) fn rouse(self: &Arc<Self>, id: u64) {
-        let Some(connection) = self.register.lock().connections.get(&id).cloned() else { return };
+        let Some(connection) = self.register.lock().get(id).cloned() else { return };
         let Some((session, stream)) = connection.rise() else { return };
         let door = self.clone();
         tokio::spawn(async move {
@@ -300,13 +323,13 @@ impl Door {
         });
         visitors.count += 1;
         let connection = Arc::new(Connection::new(id, self.clone(), remote, visitors.identities.clone()));
-        register.connections.insert(id, connection.clone());
+        register.insert(connection.clone());
         Some(connection)
     }
 
     fn unregister(&self, connection: &Connection) {
         let mut register = self.register.lock();
-        register.connections.remove(&connection.id());
+        register.remove(connection.id());
         let address = connection.remote().ip();
         if let Some(visitors) = register.per_address.get_mut(&address) {
             visitors.count -= 1;
@@ -327,7 +350,7 @@ impl Door {
 
     /// Every connection, oldest first.
     pub(crate) fn connections(&self) -> Vec<Arc<Connection>> {
-        let mut connections: Vec<_> = self.register.lock().connections.values().cloned().collect();
+        let mut connections: Vec<_> = self.register.lock().connections.iter().cloned().collect();
         connections.sort_unstable_by_key(|connection| connection.id());
         connections
     }

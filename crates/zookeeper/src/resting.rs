@@ -7,7 +7,7 @@
 //! Invariants: a socket is watched either here or by the runtime; a call that comes while a connection goes to rest, or
 //! rests, is never lost, because both are decided under the connection's lock; a call may come for one that doesn't rest (any
 //! more), which means nothing.
-use crate::connection::Connection;
+use crate::connection::{Connection, SessionInfo};
 use crate::door::Door;
 use ensemble::Session;
 use mio::unix::SourceFd;
@@ -29,9 +29,17 @@ const EVENTS_AT_ONCE: usize = 256;
 /// What is left of a connection's service while it rests.
 pub(crate) struct Resting {
     pub(crate) session: Session,
+    pub(crate) timeout_ms: i32,
     pub(crate) stream: TcpStream,
     /// Whether it has been called back.
     pub(crate) called: bool,
+}
+
+impl Resting {
+    /// Its session, for the four-letter words.
+    pub(crate) fn session_info(&self) -> SessionInfo {
+        SessionInfo { id: self.session.id(), timeout_ms: self.timeout_ms, watcher: self.session.watcher() }
+    }
 }
 
 /// The sockets of resting connections, and those that rest only after a silence.

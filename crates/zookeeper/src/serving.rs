@@ -69,7 +69,6 @@ pub(crate) async fn resume(
         Ok((count, stream)) => {
             if count > 0 {
                 connection.heard(count);
-                session.touch();
             }
             stream
         }
@@ -455,7 +454,6 @@ impl Serving {
             }
             Ok(count) => {
                 self.connection.heard(count);
-                self.session.touch();
                 Ok(())
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
