@@ -1,4 +1,4 @@
-//! What a node does by the clock: the quorum's timer, expiry of sessions, removal of containers and TTL nodes, snapshots.
+//! What a node does by the clock: the quorum's timer, expiry of sessions, removal of containers and TTL nodes, snapshots, clearing away.
 //!
 //! Invariant: nothing here changes the tree; it proposes what a client could have asked for, and the log decides.
 use crate::core::Core;
@@ -22,6 +22,8 @@ const SNAPSHOT_SLOTS: usize = 16_384;
 const LEASE_SHARE: (u64, u64) = (3, 4);
 /// How often the flushed offset is noted.
 const NOTE_FLUSHED_MS: u64 = 5_000;
+/// For how long nothing must have been applied until what a busy time left is cleared away.
+const SETTLED_MS: u64 = 1_000;
 /// How often a leader looks after the other nodes' processes.
 const PROBE_MS: u64 = 100;
 /// The reaper and its limit look at time in minutes.
@@ -170,6 +172,30 @@ pub(crate) async fn note_flushed(core: Arc<Core>) {
             Ok(Err(error)) | Err(error) => {
                 core.fail(format!("noting what is flushed of __znodes: {error}"));
             }
+        }
+    }
+}
+
+/// Clears away what a busy time left, once it is over: readers at the tail have read the newest batches long since, and the allocator
+/// holds memory that nobody uses. An idle node stays as it is and isn't looked at.
+pub(crate) async fn settle(core: Arc<Core>) {
+    let mut applied = core.applied.subscribe();
+    while applied.changed().await.is_ok() && !core.stopped() {
+        // While writes go on, this looks once in a while and not at each of them.
+        loop {
+            applied.borrow_and_update();
+            tokio::time::sleep(Duration::from_millis(SETTLED_MS)).await;
+            if !applied.has_changed().unwrap_or(false) {
+                break;
+            }
+        }
+        let clearing = core.clone();
+        let cleared = core.world.workers.blocking(move || {
+            clearing.znode_log.forget_tail(SETTLED_MS);
+            clearing.world.workers.give_memory_back();
+        });
+        if let Err(error) = cleared.await {
+            tracing::warn!(%error, "what a busy time left in memory can't be cleared away");
         }
     }
 }

@@ -109,6 +109,7 @@ impl RunningEnsemble {
             tokio::spawn(background::expire(core.clone())),
             tokio::spawn(background::reap(ensemble.clone())),
             tokio::spawn(background::note_flushed(core.clone())),
+            tokio::spawn(background::settle(core.clone())),
         ];
         if core.peers.is_some() {
             tasks.push(tokio::spawn(forwarder::run(core.clone())));

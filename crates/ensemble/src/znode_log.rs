@@ -263,6 +263,11 @@ impl ZnodeLog {
         self.log.flushed_offset()
     }
 
+    /// Lets go of batches that are in memory for readers at the tail since longer than this.
+    pub(crate) fn forget_tail(&self, age_ms: u64) {
+        self.log.expire_memory(age_ms);
+    }
+
     /// Notes what is committed.
     pub(crate) fn set_high_watermark(&self, offset: i64) {
         self.log.advance_high_watermark(offset);
