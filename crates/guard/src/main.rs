@@ -19,10 +19,12 @@ mod znodes;
 use anyhow::{Context, Result, bail};
 use std::path::Path;
 use std::process::ExitCode;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// What the node says that is shown. There is a filter as in the binary, so that asking it costs the same.
-const LOG_LEVEL: &str = "warn";
+const LOG_LEVEL: LevelFilter = LevelFilter::WARN;
 
 /// Runs a path in this folder; how many operations were counted.
 type Run = fn(&Path) -> Result<u64>;
@@ -41,7 +43,9 @@ const PATHS: [(&str, Run); 9] = [
 ];
 
 fn main() -> ExitCode {
-    tracing_subscriber::fmt().with_env_filter(EnvFilter::new(LOG_LEVEL)).with_writer(std::io::stderr).init();
+    let filter = Targets::new().with_default(LOG_LEVEL);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    tracing_subscriber::registry().with(filter).with(lines).init();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,

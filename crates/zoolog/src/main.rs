@@ -24,7 +24,9 @@ use signals::Signals;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// How long a clean stop may take.
 const STOP_PATIENCE: Duration = Duration::from_secs(30);
@@ -35,19 +37,18 @@ const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let filter = match EnvFilter::try_new(&cli.log_level) {
+    let filter = match cli.log_level.parse::<Targets>() {
         Ok(filter) => filter,
         Err(error) => {
             eprintln!("zoolog: --log-level {}: {error}", cli.log_level);
             return ExitCode::from(USAGE);
         }
     };
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_target(false)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
+        .with_ansi(std::io::stderr().is_terminal());
+    tracing_subscriber::registry().with(filter).with(lines).init();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("the threads of the node cannot be started: {error}")),
