@@ -9,6 +9,17 @@ use crate::acl::AclList;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct AclId(u32);
 
+impl AclId {
+    /// The number, if it is as short as almost all are.
+    pub(crate) fn short(self) -> Option<u16> {
+        u16::try_from(self.0).ok()
+    }
+
+    pub(crate) fn from_short(short: u16) -> AclId {
+        AclId(u32::from(short))
+    }
+}
+
 const OPEN: AclId = AclId(0);
 
 #[derive(Debug)]

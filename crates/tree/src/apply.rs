@@ -145,11 +145,8 @@ impl Step<'_> {
     /// Notes in a parent that a child came (`counted`) or went.
     fn touch_parent(&mut self, tree: &mut Tree, parent: NodeId, parent_path: &str, counted: bool) {
         let node = tree.slab.get_mut(parent);
-        node.pzxid = self.zxid.0;
-        if counted {
-            node.cversion = node.cversion.wrapping_add(1);
-        }
-        let acl = tree.acls.get(node.acl).clone();
+        node.children_changed(self.zxid, counted);
+        let acl = tree.acls.get(node.acl()).clone();
         self.fire(EventKind::ChildrenChanged, parent_path.into(), acl);
     }
 
@@ -164,11 +161,8 @@ impl Step<'_> {
         tree.preserve(id);
         tree.set_data(id, data);
         let node = tree.slab.get_mut(id);
-        node.version = version;
-        node.mzxid = self.zxid.0;
-        node.mtime_ms = self.time_ms;
-        node.last_offset = self.offset;
-        let acl = tree.acls.get(node.acl).clone();
+        node.data_changed(version, self.zxid, self.time_ms, self.offset);
+        let acl = tree.acls.get(node.acl()).clone();
         self.fire(EventKind::DataChanged, path.clone(), acl);
         Ok(tree.node_ref(id).stat())
     }
@@ -183,10 +177,7 @@ impl Step<'_> {
         let id = find(tree, path)?;
         tree.preserve(id);
         let new = tree.acls.acquire(acl);
-        let node = tree.slab.get_mut(id);
-        let old = std::mem::replace(&mut node.acl, new);
-        node.aversion = aversion;
-        node.last_offset = self.offset;
+        let old = tree.slab.get_mut(id).set_acl(new, aversion, self.offset);
         tree.acls.release(old);
         Ok(tree.node_ref(id).stat())
     }
@@ -195,14 +186,14 @@ impl Step<'_> {
         let id = find(tree, path)?;
         tree.preserve(id);
         tree.set_data(id, Some(data));
-        tree.slab.get_mut(id).last_offset = self.offset;
+        tree.slab.get_mut(id).set_last_offset(self.offset);
         Ok(tree.node_ref(id).stat())
     }
 
     fn delete(&mut self, tree: &mut Tree, path: &Arc<str>) -> Result<(), MisfitReason> {
         let id = find(tree, path)?;
         let node = tree.slab.get(id);
-        let (parent, acl) = (node.parent, tree.acls.get(node.acl).clone());
+        let (parent, acl) = (node.parent, tree.acls.get(node.acl()).clone());
         let Some((parent_path, _)) = path::split_parent(path) else {
             return Err(MisfitReason::NotDeletable(path.clone()));
         };

@@ -92,10 +92,10 @@ impl TreeBuilder {
     }
 
     fn placeholder(&mut self, parent: NodeId, name: &str) -> NodeId {
-        let stat = RawStat { czxid: PLACEHOLDER, ..RawStat::default() };
+        let stat = RawStat { czxid: PLACEHOLDER, pzxid: PLACEHOLDER, ..RawStat::default() };
         let acl = self.tree.acls.acquire(&AclList::open());
         self.placeholders += 1;
-        self.tree.place(Node::new(parent, name, None, acl, Owner::Persistent, &stat, i64::MIN))
+        self.tree.place(Node::new(parent, name, None, acl, Owner::Persistent, &stat, 0))
     }
 
     fn add_session(&mut self, image: &SessionImage) -> Result<(), RestoreError> {

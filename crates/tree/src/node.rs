@@ -1,5 +1,5 @@
 //! Owns the memory of znodes: a compact node, its name and data in one allocation, and a slab of nodes named by u32.
-//! Invariants: a node is 104 bytes; a vacant slot is never reached from the root or the index; slots move never.
+//! Invariants: a node is 72 bytes, and what most nodes don't have is in a box; a vacant slot is never reached from the root or the index; slots move never.
 
 use crate::acl_table::AclId;
 use crate::ids::Zxid;
@@ -71,29 +71,44 @@ impl Payload {
 /// A znode.
 pub(crate) struct Node {
     czxid: i64,
-    pub(crate) mzxid: i64,
-    pub(crate) pzxid: i64,
+    mzxid: i64,
     ctime_ms: i64,
-    pub(crate) mtime_ms: i64,
-    /// Offset of the last record about the node.
-    pub(crate) last_offset: i64,
-    owner: i64,
-    pub(crate) version: i32,
-    pub(crate) cversion: i32,
-    pub(crate) aversion: i32,
-    pub(crate) acl: AclId,
+    mtime_ms: i64,
+    payload: Payload,
+    /// `None` for a node that was never more than a leaf of its own with data; all that is in it has an ordinary value then.
+    rare: Option<Box<Rare>>,
+    version: i32,
     /// The parent; [`NO_NODE`] for the root.
     pub(crate) parent: NodeId,
     /// The node's place in the parent's list of children.
     place: u32,
-    payload: Payload,
-    /// The children in no particular order; most nodes have none.
+    /// The number of the ACL; of no meaning if there is a rare half.
+    acl: u16,
+    /// How far the last record about the node is behind that of its mzxid; of no meaning if there is a rare half.
+    ahead: u16,
+}
+
+/// What most nodes don't have: children, an owner, changes of them or of the ACL, a last record that isn't that of the data.
+struct Rare {
+    pzxid: i64,
+    owner: i64,
+    /// Offset of the last record about the node.
+    last_offset: i64,
+    /// The children in no particular order.
     children: Option<Box<Children>>,
+    cversion: i32,
+    aversion: i32,
+    acl: AclId,
 }
 
 /// The list has a type of its own so that a childless node pays for one pointer only.
 #[derive(Default)]
 struct Children(Vec<NodeId>);
+
+/// How far an offset is behind a mzxid, if that is not much.
+fn ahead(last_offset: i64, mzxid: i64) -> Option<u16> {
+    u16::try_from(last_offset.checked_sub(mzxid)?).ok()
+}
 
 impl Node {
     pub(crate) fn new(
@@ -105,23 +120,48 @@ impl Node {
         stat: &RawStat,
         last_offset: i64,
     ) -> Node {
-        Node {
-            czxid: stat.czxid.0,
-            mzxid: stat.mzxid.0,
+        let short = acl.short().zip(ahead(last_offset, stat.mzxid.0));
+        let is_ordinary = owner == Owner::Persistent
+            && (stat.pzxid, stat.cversion, stat.aversion) == (stat.czxid, 0, 0)
+            && short.is_some();
+        let rare = || Rare {
             pzxid: stat.pzxid.0,
-            ctime_ms: stat.ctime_ms,
-            mtime_ms: stat.mtime_ms,
-            last_offset,
             owner: owner.to_raw(),
-            version: stat.version,
+            last_offset,
+            children: None,
             cversion: stat.cversion,
             aversion: stat.aversion,
             acl,
+        };
+        let (acl_short, ahead) = short.unwrap_or_default();
+        Node {
+            czxid: stat.czxid.0,
+            mzxid: stat.mzxid.0,
+            ctime_ms: stat.ctime_ms,
+            mtime_ms: stat.mtime_ms,
+            payload: Payload::new(name, data),
+            rare: if is_ordinary { None } else { Some(Box::new(rare())) },
+            version: stat.version,
             parent,
             place: 0,
-            payload: Payload::new(name, data),
-            children: None,
+            acl: acl_short,
+            ahead,
         }
+    }
+
+    fn rare_mut(&mut self) -> &mut Rare {
+        if self.rare.is_none() {
+            self.rare = Some(Box::new(Rare {
+                pzxid: self.czxid,
+                owner: Owner::Persistent.to_raw(),
+                last_offset: self.last_offset(),
+                children: None,
+                cversion: 0,
+                aversion: 0,
+                acl: self.acl(),
+            }));
+        }
+        self.rare.as_mut().expect("it was just made")
     }
 
     fn vacant() -> Node {
@@ -136,7 +176,48 @@ impl Node {
     }
 
     pub(crate) fn owner(&self) -> Owner {
-        Owner::from_raw(self.owner)
+        self.rare.as_ref().map_or(Owner::Persistent, |rare| Owner::from_raw(rare.owner))
+    }
+
+    pub(crate) fn acl(&self) -> AclId {
+        self.rare.as_ref().map_or(AclId::from_short(self.acl), |rare| rare.acl)
+    }
+
+    /// Offset of the last record about the node.
+    pub(crate) fn last_offset(&self) -> i64 {
+        self.rare.as_ref().map_or(self.mzxid + i64::from(self.ahead), |rare| rare.last_offset)
+    }
+
+    pub(crate) fn set_last_offset(&mut self, offset: i64) {
+        match (&mut self.rare, ahead(offset, self.mzxid)) {
+            (None, Some(ahead)) => self.ahead = ahead,
+            _ => self.rare_mut().last_offset = offset,
+        }
+    }
+
+    /// Notes that a record at `offset` gave the node the data that it has now.
+    pub(crate) fn data_changed(&mut self, version: i32, zxid: Zxid, time_ms: i64, offset: i64) {
+        self.version = version;
+        self.mzxid = zxid.0;
+        self.mtime_ms = time_ms;
+        self.set_last_offset(offset);
+    }
+
+    /// Gives the node another ACL by a record at `offset`; the ACL before is returned.
+    pub(crate) fn set_acl(&mut self, acl: AclId, aversion: i32, offset: i64) -> AclId {
+        let rare = self.rare_mut();
+        rare.aversion = aversion;
+        rare.last_offset = offset;
+        std::mem::replace(&mut rare.acl, acl)
+    }
+
+    /// Notes that a child came, which is counted, or went.
+    pub(crate) fn children_changed(&mut self, zxid: Zxid, counted: bool) {
+        let rare = self.rare_mut();
+        rare.pzxid = zxid.0;
+        if counted {
+            rare.cversion = rare.cversion.wrapping_add(1);
+        }
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -162,26 +243,34 @@ impl Node {
     }
 
     pub(crate) fn children(&self) -> &[NodeId] {
-        self.children.as_deref().map_or(&[], |children| &children.0)
+        let children = self.rare.as_ref().and_then(|rare| rare.children.as_ref());
+        children.map_or(&[], |children| &children.0)
     }
 
     pub(crate) fn raw_stat(&self) -> RawStat {
+        let (pzxid, cversion, aversion) = match &self.rare {
+            Some(rare) => (rare.pzxid, rare.cversion, rare.aversion),
+            None => (self.czxid, 0, 0),
+        };
         RawStat {
             czxid: Zxid(self.czxid),
             mzxid: Zxid(self.mzxid),
-            pzxid: Zxid(self.pzxid),
+            pzxid: Zxid(pzxid),
             ctime_ms: self.ctime_ms,
             mtime_ms: self.mtime_ms,
             version: self.version,
-            cversion: self.cversion,
-            aversion: self.aversion,
+            cversion,
+            aversion,
         }
     }
 
     /// Takes everything but the place in the tree from `other`.
     pub(crate) fn fill_from(&mut self, other: Node) {
-        let filled = Node { parent: self.parent, place: self.place, children: self.children.take(), ..other };
-        *self = filled;
+        let children = self.rare.take().and_then(|rare| rare.children);
+        *self = Node { parent: self.parent, place: self.place, ..other };
+        if children.is_some() {
+            self.rare_mut().children = children;
+        }
     }
 }
 
@@ -248,7 +337,7 @@ impl Slab {
 
     /// Enters `child` into the children of `parent`.
     pub(crate) fn link(&mut self, parent: NodeId, child: NodeId) {
-        let children = &mut self.get_mut(parent).children.get_or_insert_default().0;
+        let children = &mut self.get_mut(parent).rare_mut().children.get_or_insert_default().0;
         children.push(child);
         let place = u32::try_from(children.len() - 1).expect("there are fewer than 2^32 nodes");
         self.get_mut(child).place = place;
@@ -257,14 +346,13 @@ impl Slab {
     /// Takes `child` out of the children of `parent`; the last child moves into its place.
     pub(crate) fn unlink(&mut self, parent: NodeId, child: NodeId) {
         let place = self.get(child).place;
-        let Some(children) = &mut self.get_mut(parent).children else {
-            return;
-        };
-        let children = &mut children.0;
+        let Some(rare) = &mut self.get_mut(parent).rare else { return };
+        let Some(list) = &mut rare.children else { return };
+        let children = &mut list.0;
         children.swap_remove(place as usize);
         let moved = children.get(place as usize).copied();
         if children.is_empty() {
-            self.get_mut(parent).children = None;
+            rare.children = None;
         } else if children.capacity() > 64 && children.len() < children.capacity() / 4 {
             children.shrink_to(children.len() * 2);
         }
@@ -279,8 +367,43 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_node_is_104_bytes() {
-        assert_eq!(size_of::<Node>(), 104);
+    fn a_node_is_72_bytes_and_its_rare_half_48() {
+        assert_eq!((size_of::<Node>(), size_of::<Rare>()), (72, 48));
+    }
+
+    #[test]
+    fn what_a_node_says_does_not_depend_on_where_it_is_kept() {
+        let stat = |pzxid, cversion| RawStat {
+            czxid: Zxid(5),
+            mzxid: Zxid(70_000),
+            pzxid: Zxid(pzxid),
+            ctime_ms: 1,
+            mtime_ms: 2,
+            version: 3,
+            cversion,
+            aversion: 0,
+        };
+        let far = i64::from(u16::MAX) + 1;
+        for (owner, stat, offset, is_rare) in [
+            (Owner::Persistent, stat(5, 0), 70_000, false),
+            (Owner::Persistent, stat(5, 0), 70_000 + far - 1, false),
+            (Owner::Persistent, stat(5, 0), 70_000 + far, true),
+            (Owner::Persistent, stat(5, 0), 69_999, true),
+            (Owner::Persistent, stat(5, 0), i64::MIN, true),
+            (Owner::Persistent, stat(6, 0), 70_000, true),
+            (Owner::Persistent, stat(5, 1), 70_000, true),
+            (Owner::Container, stat(5, 0), 70_000, true),
+        ] {
+            let mut node = Node::new(1, "a", Some(b"x"), AclId::default(), owner, &stat, offset);
+            assert_eq!(node.rare.is_some(), is_rare, "{owner:?} {stat:?} {offset}");
+            let said = |node: &Node| (node.owner(), node.raw_stat(), node.last_offset(), node.acl());
+            let before = said(&node);
+            assert_eq!(before, (owner, stat, offset, AclId::default()));
+            node.rare_mut();
+            assert_eq!(said(&node), before);
+            node.data_changed(4, Zxid(80_000), 9, 80_001);
+            assert_eq!((node.raw_stat().version, node.last_offset()), (4, 80_001));
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use hashbrown::HashMap;
 
 use crate::acl::AclList;
 use crate::ids::{SessionId, Zxid};
-use crate::node::NodeId;
+use crate::node::{Node, NodeId};
 use crate::owner::Owner;
 use crate::stat::RawStat;
 use crate::tree::Tree;
@@ -142,7 +142,7 @@ impl Tree {
         let node = self.slab.get(id);
         if node.czxid() > images.at
             || images.nodes.contains_key(&id)
-            || node.last_offset <= handed_out.load(Ordering::Relaxed)
+            || node.last_offset() <= handed_out.load(Ordering::Relaxed)
         {
             return;
         }
@@ -181,9 +181,7 @@ impl Snapshot {
         for id in self.next_slot..end {
             let last_offset = match tree.pre_image(id) {
                 Some(image) => Some(image.last_offset),
-                None => {
-                    tree.slab.occupied(id).filter(|node| node.czxid() <= self.at).map(|node| node.last_offset)
-                }
+                None => tree.slab.occupied(id).filter(|node| node.czxid() <= self.at).map(Node::last_offset),
             };
             self.order.extend(last_offset.map(|offset| (offset, id)));
         }

@@ -195,7 +195,8 @@ impl Tree {
     pub fn reap_candidates(&self, now_ms: i64) -> Vec<Arc<str>> {
         let due = |&&id: &&NodeId| {
             let node = self.slab.get(id);
-            is_due(node.owner(), node.children().len(), node.cversion, node.mtime_ms, now_ms)
+            let stat = node.raw_stat();
+            is_due(node.owner(), node.children().len(), stat.cversion, stat.mtime_ms, now_ms)
         };
         let mut paths: Vec<Arc<str>> =
             self.containers.iter().chain(&self.ttls).filter(due).map(|&id| self.path_of(id)).collect();
@@ -288,7 +289,7 @@ impl Tree {
     /// Removes a childless node that is not the root from everything that holds or counts it.
     pub(crate) fn detach(&mut self, id: NodeId, path: &str) {
         let node = self.slab.get(id);
-        let (parent, owner, acl) = (node.parent, node.owner(), node.acl);
+        let (parent, owner, acl) = (node.parent, node.owner(), node.acl());
         self.data_size -= (path.len() + node.data_length()) as u64;
         let hash = self.hash(parent, node.name());
         if let Ok(entry) = self.index.find_entry(spread(hash), |entry| entry.id == id) {
@@ -395,7 +396,7 @@ impl<'a> NodeRef<'a> {
 
     /// The ACL.
     pub fn acl(&self) -> &'a AclList {
-        self.tree.acls.get(self.node.acl)
+        self.tree.acls.get(self.node.acl())
     }
 
     /// What the node's life depends on.
@@ -416,7 +417,7 @@ impl<'a> NodeRef<'a> {
 
     /// Offset of the last record about the node.
     pub fn last_offset(&self) -> i64 {
-        self.node.last_offset
+        self.node.last_offset()
     }
 
     /// The path.
