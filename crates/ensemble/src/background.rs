@@ -201,7 +201,8 @@ pub(crate) async fn settle(core: Arc<Core>) {
 }
 
 /// Writes a snapshot whenever `snapCount` transactions were applied and the log has grown by as much as the last snapshot holds, so
-/// that a large tree doesn't cost more to write down again and again than its log does; removes what the snapshot makes needless.
+/// that a large tree doesn't cost more to write down again and again than its log does; removes what the snapshot makes needless. Nodes that
+/// don't serve write none.
 pub(crate) async fn snapshots(core: Arc<Core>) {
     let mut applied = core.applied.subscribe();
     let mut last = (0, 0);
@@ -209,7 +210,10 @@ pub(crate) async fn snapshots(core: Arc<Core>) {
         applied.borrow_and_update();
         let now = (core.applied_count.load(Ordering::Relaxed), core.znode_log.appended_bytes());
         let size = core.znode_log.newest_snapshot_file().map_or(0, |snapshot| snapshot.size);
-        let is_due = now.0 - last.0 >= core.config.snapshot_every && now.1.saturating_sub(last.1) >= size;
+        // A node that catches up has better things to do, and would write one after another.
+        let is_due = *core.serving.borrow()
+            && now.0 - last.0 >= core.config.snapshot_every
+            && now.1.saturating_sub(last.1) >= size;
         let written = if is_due { write_snapshot(&core) } else { Ok(()) };
         if is_due && written.is_ok() {
             last = now;
