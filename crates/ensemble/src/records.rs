@@ -147,11 +147,15 @@ fn describe<'a>(change: &'a Change, headers: &mut HeaderText) -> (Cow<'a, str>, 
 }
 
 /// Appends a live znode to a batch of a snapshot, at the offset of its last change.
-pub(crate) fn append_node(builder: &mut BatchBuilder, node: &NodeImage) -> Result<(), BuildError> {
-    let mut headers = HeaderText::default();
+pub(crate) fn append_node(
+    builder: &mut BatchBuilder,
+    headers: &mut HeaderText,
+    node: &NodeImage,
+) -> Result<(), BuildError> {
+    headers.clear();
     headers.add_text("op", "node");
-    add_owner(&mut headers, node.owner);
-    add_acl(&mut headers, &node.acl);
+    add_owner(headers, node.owner);
+    add_acl(headers, &node.acl);
     let s = &node.stat;
     headers.add_stat(&[
         ("czxid=", s.czxid.0),
@@ -174,10 +178,11 @@ pub(crate) fn append_node(builder: &mut BatchBuilder, node: &NodeImage) -> Resul
 /// Appends an open session to a batch of a snapshot, at the offset where it opened.
 pub(crate) fn append_session(
     builder: &mut BatchBuilder,
+    headers: &mut HeaderText,
     session: &SessionImage,
     time_ms: i64,
 ) -> Result<(), BuildError> {
-    let mut headers = HeaderText::default();
+    headers.clear();
     headers.add_text("op", "open");
     let key = session_key(session.id);
     let value = session_value(session.timeout_ms, &session.password_sha256);
@@ -250,7 +255,7 @@ pub(crate) fn decode_txn(batch: &Batch, scratch: &mut Scratch) -> Result<Option<
 
 /// The headers of one record as they are made; kept for the next one because of its memory.
 #[derive(Default)]
-struct HeaderText {
+pub(crate) struct HeaderText {
     encoded: EncodedHeaders,
     /// A value that is put together of several parts.
     text: String,

@@ -4,7 +4,7 @@
 //! how many records it holds; its records lie in offset order, so that it can be served as the head of the topic; a
 //! znode or session occurs once, at the offset of its last change.
 use crate::control;
-use crate::records::{SnapshotRecord, append_node, append_session, decode_snapshot_record};
+use crate::records::{HeaderText, SnapshotRecord, append_node, append_session, decode_snapshot_record};
 use base::{Disk, File, OpenMode};
 use bytes::{Bytes, BytesMut};
 use log::header::HEADER_SIZE;
@@ -217,6 +217,8 @@ pub(crate) struct SnapshotWriter<'a> {
     position: u64,
     places: Vec<Place>,
     builder: Option<(i64, BatchBuilder)>,
+    /// The headers of one record, whose memory serves for all.
+    headers: HeaderText,
     summary: Summary,
 }
 
@@ -241,6 +243,7 @@ impl<'a> SnapshotWriter<'a> {
             position: 0,
             places: Vec::new(),
             builder: None,
+            headers: HeaderText::default(),
             summary: summary.clone(),
         };
         writer.write_header()?;
@@ -286,8 +289,10 @@ impl<'a> SnapshotWriter<'a> {
         let (_, builder) =
             self.builder.get_or_insert_with(|| (offset, BatchBuilder::new(offset).leader_epoch(epoch)));
         match image {
-            Image::Node(node) => append_node(builder, node),
-            Image::Session(session) => append_session(builder, session, self.summary.time_ms),
+            Image::Node(node) => append_node(builder, &mut self.headers, node),
+            Image::Session(session) => {
+                append_session(builder, &mut self.headers, session, self.summary.time_ms)
+            }
         }
         .map_err(io::Error::other)
     }
