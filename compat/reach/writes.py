@@ -9,6 +9,9 @@ from reach.pipeline import Pipeline
 
 SECONDS = 8.0
 ZNODES = 1_000_000
+# A node that comes back with an empty disk takes its place by itself.
+SELF_JOINING = {"controller.quorum.auto.join.enable": "true"}
+SERVING = ("follower", "observer")
 
 
 def throughput(report):
@@ -70,11 +73,19 @@ class Paced(threading.Thread):
 
 
 def rejoin(report, znodes=ZNODES):
-    """A follower comes back while the others are far ahead and hold its position only in a snapshot."""
-    with Cluster(3) as cluster:
+    """A follower comes back while the others are far ahead: with its log, and with an emptied disk, so that it begins with a snapshot."""
+    for name, emptied in (("with its log", False), ("with an emptied disk, from a snapshot", True)):
+        catch_up(report, znodes, name, emptied)
+
+
+def catch_up(report, znodes, name, emptied):
+    """Writes at full speed before, while and after a follower catches up."""
+    with Cluster(3, settings=SELF_JOINING) as cluster:
         leader = cluster.wait_leader()
         away = next(number for number in cluster.ids if number != leader)
         cluster.terminate(away)
+        if emptied:
+            cluster.nodes[away].wipe()
         loader = Pipeline(cluster.address(leader, "zk"), "/many")
         loader.run(count=znodes)
         loader.close()
@@ -84,14 +95,14 @@ def rejoin(report, znodes=ZNODES):
         begun = time.monotonic()
         before = writer.rate(begun - 5.0, begun)
         cluster.launch(away)
-        wait_until(lambda: cluster.mode(away) == "follower", 300, "the node to follow", every=0.05)
+        wait_until(lambda: cluster.mode(away) in SERVING, 300, "the node to serve", every=0.05)
         caught_up = time.monotonic()
         during = writer.rate(begun, caught_up)
         time.sleep(5.0)
         after = writer.rate(caught_up, caught_up + 5.0)
         writer.end()
     goal = report.goals["rejoin"]
-    report.add(f"a node rejoins {znodes} znodes behind a snapshot: serves after", f"{caught_up - begun:.1f} s", goal)
+    report.add(f"a node rejoins {znodes} znodes behind, {name}: serves after", f"{caught_up - begun:.1f} s", goal)
     report.add(
         "writes a second at full speed with two nodes before, during, and with three nodes after that",
         f"{before:.0f}/s, {during:.0f}/s, {after:.0f}/s (during: {100 * during / max(before, 1):.0f} % of two nodes', "
