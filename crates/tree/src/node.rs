@@ -1,5 +1,5 @@
 //! Owns the memory of znodes: a compact node, its name and data in one allocation, and a slab of nodes named by u32.
-//! Invariants: a node is 72 bytes, and what most nodes don't have is in a box; a vacant slot is never reached from the root or the index; slots move never.
+//! Invariants: a node is 64 bytes, and what most nodes don't have is in a box; a vacant slot is never reached from the root or the index; slots move never.
 
 use crate::acl_table::AclId;
 use crate::ids::Zxid;
@@ -71,31 +71,59 @@ impl Payload {
 /// A znode.
 pub(crate) struct Node {
     czxid: i64,
-    mzxid: i64,
     ctime_ms: i64,
-    mtime_ms: i64,
     payload: Payload,
     /// `None` for a node that was never more than a leaf of its own with data; all that is in it has an ordinary value then.
     rare: Option<Box<Rare>>,
-    version: i32,
+    /// The last change of the data, if there is no rare half.
+    change: Change,
     /// The parent; [`NO_NODE`] for the root.
     pub(crate) parent: NodeId,
     /// The node's place in the parent's list of children.
     place: u32,
     /// The number of the ACL; of no meaning if there is a rare half.
     acl: u16,
-    /// How far the last record about the node is behind that of its mzxid; of no meaning if there is a rare half.
+}
+
+/// The last change of a node's data, told by how far it lies behind the node's creation.
+#[derive(Clone, Copy, Default)]
+struct Change {
+    zxid: Distance,
+    time_ms: Distance,
+    version: u16,
+    /// How far the last record about the node is behind that of the change.
     ahead: u16,
 }
 
-/// What most nodes don't have: children, an owner, changes of them or of the ACL, a last record that isn't that of the data.
+/// How far a number lies behind another one: up to 2^40, which are 34 years of milliseconds and a year of 34,000 transactions a second.
+#[derive(Clone, Copy, Default)]
+struct Distance([u8; 5]);
+
+impl Distance {
+    /// `None` if it is negative or too far.
+    fn between(from: i64, to: i64) -> Option<Distance> {
+        let [a, b, c, d, e, rest @ ..] = u64::try_from(to.checked_sub(from)?).ok()?.to_le_bytes();
+        (rest == [0; 3]).then_some(Distance([a, b, c, d, e]))
+    }
+
+    fn behind(self, from: i64) -> i64 {
+        let [a, b, c, d, e] = self.0;
+        from + i64::from_le_bytes([a, b, c, d, e, 0, 0, 0])
+    }
+}
+
+/// What most nodes don't have: children, an owner, changes of them or of the ACL, a last record that isn't that of the data, data that
+/// was changed very often or long after the node was made.
 struct Rare {
+    mzxid: i64,
+    mtime_ms: i64,
     pzxid: i64,
     owner: i64,
     /// Offset of the last record about the node.
     last_offset: i64,
     /// The children in no particular order.
     children: Option<Box<Children>>,
+    version: i32,
     cversion: i32,
     aversion: i32,
     acl: AclId,
@@ -104,11 +132,6 @@ struct Rare {
 /// The list has a type of its own so that a childless node pays for one pointer only.
 #[derive(Default)]
 struct Children(Vec<NodeId>);
-
-/// How far an offset is behind a mzxid, if that is not much.
-fn ahead(last_offset: i64, mzxid: i64) -> Option<u16> {
-    u16::try_from(last_offset.checked_sub(mzxid)?).ok()
-}
 
 impl Node {
     pub(crate) fn new(
@@ -120,44 +143,62 @@ impl Node {
         stat: &RawStat,
         last_offset: i64,
     ) -> Node {
-        let short = acl.short().zip(ahead(last_offset, stat.mzxid.0));
-        let is_ordinary = owner == Owner::Persistent
-            && (stat.pzxid, stat.cversion, stat.aversion) == (stat.czxid, 0, 0)
-            && short.is_some();
-        let rare = || Rare {
-            pzxid: stat.pzxid.0,
-            owner: owner.to_raw(),
-            last_offset,
-            children: None,
-            cversion: stat.cversion,
-            aversion: stat.aversion,
-            acl,
-        };
-        let (acl_short, ahead) = short.unwrap_or_default();
-        Node {
+        let mut node = Node {
             czxid: stat.czxid.0,
-            mzxid: stat.mzxid.0,
             ctime_ms: stat.ctime_ms,
-            mtime_ms: stat.mtime_ms,
             payload: Payload::new(name, data),
-            rare: if is_ordinary { None } else { Some(Box::new(rare())) },
-            version: stat.version,
+            rare: None,
+            change: Change::default(),
             parent,
             place: 0,
-            acl: acl_short,
-            ahead,
+            acl: acl.short().unwrap_or_default(),
+        };
+        let is_ordinary = owner == Owner::Persistent
+            && (stat.pzxid, stat.cversion, stat.aversion) == (stat.czxid, 0, 0)
+            && acl.short().is_some();
+        match node.change_of(stat.version, stat.mzxid, stat.mtime_ms, last_offset).filter(|_| is_ordinary) {
+            Some(change) => node.change = change,
+            None => {
+                node.rare = Some(Box::new(Rare {
+                    mzxid: stat.mzxid.0,
+                    mtime_ms: stat.mtime_ms,
+                    pzxid: stat.pzxid.0,
+                    owner: owner.to_raw(),
+                    last_offset,
+                    children: None,
+                    version: stat.version,
+                    cversion: stat.cversion,
+                    aversion: stat.aversion,
+                    acl,
+                }));
+            }
         }
+        node
+    }
+
+    /// A change of the data as nodes keep it that have no rare half; `None` if it needs one.
+    fn change_of(&self, version: i32, zxid: Zxid, time_ms: i64, last_offset: i64) -> Option<Change> {
+        Some(Change {
+            zxid: Distance::between(self.czxid, zxid.0)?,
+            time_ms: Distance::between(self.ctime_ms, time_ms)?,
+            version: u16::try_from(version).ok()?,
+            ahead: u16::try_from(last_offset.checked_sub(zxid.0)?).ok()?,
+        })
     }
 
     fn rare_mut(&mut self) -> &mut Rare {
         if self.rare.is_none() {
+            let stat = self.raw_stat();
             self.rare = Some(Box::new(Rare {
-                pzxid: self.czxid,
+                mzxid: stat.mzxid.0,
+                mtime_ms: stat.mtime_ms,
+                pzxid: stat.pzxid.0,
                 owner: Owner::Persistent.to_raw(),
                 last_offset: self.last_offset(),
                 children: None,
-                cversion: 0,
-                aversion: 0,
+                version: stat.version,
+                cversion: stat.cversion,
+                aversion: stat.aversion,
                 acl: self.acl(),
             }));
         }
@@ -183,24 +224,38 @@ impl Node {
         self.rare.as_ref().map_or(AclId::from_short(self.acl), |rare| rare.acl)
     }
 
+    fn mzxid(&self) -> Zxid {
+        Zxid(self.rare.as_ref().map_or_else(|| self.change.zxid.behind(self.czxid), |rare| rare.mzxid))
+    }
+
     /// Offset of the last record about the node.
     pub(crate) fn last_offset(&self) -> i64 {
-        self.rare.as_ref().map_or(self.mzxid + i64::from(self.ahead), |rare| rare.last_offset)
+        match &self.rare {
+            Some(rare) => rare.last_offset,
+            None => self.mzxid().0 + i64::from(self.change.ahead),
+        }
     }
 
     pub(crate) fn set_last_offset(&mut self, offset: i64) {
-        match (&mut self.rare, ahead(offset, self.mzxid)) {
-            (None, Some(ahead)) => self.ahead = ahead,
+        let ahead = offset.checked_sub(self.mzxid().0).and_then(|ahead| u16::try_from(ahead).ok());
+        match (&mut self.rare, ahead) {
+            (None, Some(ahead)) => self.change.ahead = ahead,
             _ => self.rare_mut().last_offset = offset,
         }
     }
 
     /// Notes that a record at `offset` gave the node the data that it has now.
     pub(crate) fn data_changed(&mut self, version: i32, zxid: Zxid, time_ms: i64, offset: i64) {
-        self.version = version;
-        self.mzxid = zxid.0;
-        self.mtime_ms = time_ms;
-        self.set_last_offset(offset);
+        match self.change_of(version, zxid, time_ms, offset).filter(|_| self.rare.is_none()) {
+            Some(change) => self.change = change,
+            None => {
+                let rare = self.rare_mut();
+                rare.version = version;
+                rare.mzxid = zxid.0;
+                rare.mtime_ms = time_ms;
+                rare.last_offset = offset;
+            }
+        }
     }
 
     /// Gives the node another ACL by a record at `offset`; the ACL before is returned.
@@ -248,19 +303,28 @@ impl Node {
     }
 
     pub(crate) fn raw_stat(&self) -> RawStat {
-        let (pzxid, cversion, aversion) = match &self.rare {
-            Some(rare) => (rare.pzxid, rare.cversion, rare.aversion),
-            None => (self.czxid, 0, 0),
-        };
-        RawStat {
-            czxid: Zxid(self.czxid),
-            mzxid: Zxid(self.mzxid),
-            pzxid: Zxid(pzxid),
-            ctime_ms: self.ctime_ms,
-            mtime_ms: self.mtime_ms,
-            version: self.version,
-            cversion,
-            aversion,
+        let (czxid, ctime_ms) = (Zxid(self.czxid), self.ctime_ms);
+        match &self.rare {
+            Some(rare) => RawStat {
+                czxid,
+                mzxid: Zxid(rare.mzxid),
+                pzxid: Zxid(rare.pzxid),
+                ctime_ms,
+                mtime_ms: rare.mtime_ms,
+                version: rare.version,
+                cversion: rare.cversion,
+                aversion: rare.aversion,
+            },
+            None => RawStat {
+                czxid,
+                mzxid: self.mzxid(),
+                pzxid: czxid,
+                ctime_ms,
+                mtime_ms: self.change.time_ms.behind(self.ctime_ms),
+                version: i32::from(self.change.version),
+                cversion: 0,
+                aversion: 0,
+            },
         }
     }
 
@@ -367,8 +431,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_node_is_72_bytes_and_its_rare_half_48() {
-        assert_eq!((size_of::<Node>(), size_of::<Rare>()), (72, 48));
+    fn a_node_is_64_bytes_and_its_rare_half_64() {
+        assert_eq!((size_of::<Node>(), size_of::<Rare>()), (64, 64));
     }
 
     #[test]
@@ -393,6 +457,10 @@ mod tests {
             (Owner::Persistent, stat(6, 0), 70_000, true),
             (Owner::Persistent, stat(5, 1), 70_000, true),
             (Owner::Container, stat(5, 0), 70_000, true),
+            (Owner::Persistent, RawStat { version: i32::from(u16::MAX) + 1, ..stat(5, 0) }, 70_000, true),
+            (Owner::Persistent, RawStat { mtime_ms: 0, ..stat(5, 0) }, 70_000, true),
+            (Owner::Persistent, RawStat { mtime_ms: 1 << 40, ..stat(5, 0) }, 70_000, false),
+            (Owner::Persistent, RawStat { mtime_ms: (1 << 40) + 1, ..stat(5, 0) }, 70_000, true),
         ] {
             let mut node = Node::new(1, "a", Some(b"x"), AclId::default(), owner, &stat, offset);
             assert_eq!(node.rare.is_some(), is_rare, "{owner:?} {stat:?} {offset}");
@@ -401,8 +469,32 @@ mod tests {
             assert_eq!(before, (owner, stat, offset, AclId::default()));
             node.rare_mut();
             assert_eq!(said(&node), before);
-            node.data_changed(4, Zxid(80_000), 9, 80_001);
-            assert_eq!((node.raw_stat().version, node.last_offset()), (4, 80_001));
+            for (version, zxid, time_ms) in
+                [(4, 80_000, 9), (-1, 80_000, 9), (4, 1 << 41, 9), (4, 80_000, -1)]
+            {
+                node.data_changed(version, Zxid(zxid), time_ms, zxid + 1);
+                let RawStat { mzxid, mtime_ms, version: said, .. } = node.raw_stat();
+                assert_eq!((said, mzxid.0, mtime_ms, node.last_offset()), (version, zxid, time_ms, zxid + 1));
+            }
+        }
+    }
+
+    #[test]
+    fn a_change_far_from_the_creation_is_kept_as_it_is() {
+        let stat = RawStat { czxid: Zxid(5), mzxid: Zxid(5), pzxid: Zxid(5), ..RawStat::default() };
+        for (version, zxid, time_ms, is_rare) in [
+            (1, 6, 7, false),
+            (65_535, 6, 7, false),
+            (65_536, 6, 7, true),
+            (1, 1 << 41, 7, true),
+            (1, 6, -7, true),
+        ] {
+            let mut node = Node::new(1, "a", None, AclId::default(), Owner::Persistent, &stat, 5);
+            node.data_changed(version, Zxid(zxid), time_ms, zxid);
+            assert_eq!(node.rare.is_some(), is_rare, "{version} {zxid} {time_ms}");
+            let RawStat { mzxid, mtime_ms, version: said, pzxid, .. } = node.raw_stat();
+            assert_eq!((said, mzxid.0, mtime_ms, pzxid.0), (version, zxid, time_ms, 5));
+            assert_eq!(node.last_offset(), zxid);
         }
     }
 
