@@ -24,6 +24,8 @@ const LEASE_SHARE: (u64, u64) = (3, 4);
 const NOTE_FLUSHED_MS: u64 = 5_000;
 /// For how long nothing must have been applied until what a busy time left is cleared away.
 const SETTLED_MS: u64 = 1_000;
+/// How many transactions make a time busy: fewer leave little behind, and looking for it holds up whoever needs memory meanwhile.
+const BUSY_TXNS: u64 = 1_000;
 /// How often a leader looks after the other nodes' processes.
 const PROBE_MS: u64 = 100;
 /// The reaper and its limit look at time in minutes.
@@ -180,6 +182,7 @@ pub(crate) async fn note_flushed(core: Arc<Core>) {
 /// holds memory that nobody uses. An idle node stays as it is and isn't looked at.
 pub(crate) async fn settle(core: Arc<Core>) {
     let mut applied = core.applied.subscribe();
+    let mut cleared_at = 0;
     while applied.changed().await.is_ok() && !core.stopped() {
         // While writes go on, this looks once in a while and not at each of them.
         loop {
@@ -189,6 +192,11 @@ pub(crate) async fn settle(core: Arc<Core>) {
                 break;
             }
         }
+        let count = core.applied_count.load(Ordering::Relaxed);
+        if count - cleared_at < BUSY_TXNS {
+            continue;
+        }
+        cleared_at = count;
         let clearing = core.clone();
         let cleared = core.world.workers.blocking(move || {
             clearing.znode_log.forget_tail(SETTLED_MS);
