@@ -13,6 +13,7 @@ use crate::exchange::{self, Outcome, Peer};
 use crate::outgoing::{Outgoing, SENDS_FILES, SendError, WRITE_SLICES};
 use crate::quorum;
 use bytes::Bytes;
+use futures_util::future::join;
 use futures_util::stream::FuturesOrdered;
 use futures_util::{FutureExt, StreamExt};
 use kafka_wire::{ApiKey, BadSize, EncodeError, Frames, Piece};
@@ -187,24 +188,29 @@ impl Connection {
             let mut answering = pin!(exchange::with_client(&door, &self.peer, inbound));
             match answering.as_mut().now_or_never() {
                 Some(outcome) => outcome?,
-                None if !can_be_abandoned => {
-                    if let Some(rest) = write(&self.entrance, &self.stream, &mut self.held)? {
-                        rest.await?;
-                    }
-                    answering.await?
-                }
                 None => {
-                    if let Some(rest) = write(&self.entrance, &self.stream, &mut self.held)? {
-                        rest.await?;
-                    }
-                    // Nobody is to wait for a client that has gone, nor at the door's end for a group's other members.
-                    let gone = watch_peer(&self.stream, &mut self.frames);
-                    let leaving = self.stages.wait_for(|stage| *stage >= Stage::PeersOnly);
-                    tokio::select! {
-                        outcome = answering => outcome?,
-                        () = gone => return Ok(false),
-                        _ = leaving => return Ok(false),
-                    }
+                    let sending = async {
+                        match write(&self.entrance, &self.stream, &mut self.held)? {
+                            Some(rest) => rest.await,
+                            None => Ok(()),
+                        }
+                    };
+                    // Both go on together: the request has begun and may hold what other clients wait for, while this one may not read.
+                    let both = join(sending, answering);
+                    let (sent, outcome) = if can_be_abandoned {
+                        // Nobody is to wait for a client that has gone, nor at the door's end for a group's other members.
+                        let gone = watch_peer(&self.stream, &mut self.frames);
+                        let leaving = self.stages.wait_for(|stage| *stage >= Stage::PeersOnly);
+                        tokio::select! {
+                            both = both => both,
+                            () = gone => return Ok(false),
+                            _ = leaving => return Ok(false),
+                        }
+                    } else {
+                        both.await
+                    };
+                    sent?;
+                    outcome?
                 }
             }
         };
