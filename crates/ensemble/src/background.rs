@@ -212,14 +212,14 @@ pub(crate) async fn settle(core: Arc<Core>) {
 /// that a large tree doesn't cost more to write down again and again than its log does; removes what the snapshot makes needless. Nodes that
 /// don't serve write none.
 pub(crate) async fn snapshots(core: Arc<Core>) {
-    let mut applied = core.applied.subscribe();
+    let (mut applied, mut serving) = (core.applied.subscribe(), core.serving.subscribe());
     let mut last = (0, 0);
     while !core.stopped() {
         applied.borrow_and_update();
         let now = (core.applied_count.load(Ordering::Relaxed), core.znode_log.appended_bytes());
         let size = core.znode_log.newest_snapshot_file().map_or(0, |snapshot| snapshot.size);
         // A node that catches up has better things to do, and would write one after another.
-        let is_due = *core.serving.borrow()
+        let is_due = *serving.borrow_and_update()
             && now.0 - last.0 >= core.config.snapshot_every
             && now.1.saturating_sub(last.1) >= size;
         let written = if is_due { write_snapshot(&core) } else { Ok(()) };
@@ -236,7 +236,12 @@ pub(crate) async fn snapshots(core: Arc<Core>) {
             let _ =
                 tokio::time::timeout(Duration::from_millis(MINUTE_MS), stopping.wait_for(|stop| *stop)).await;
         }
-        if applied.changed().await.is_err() {
+        // A node that has caught up may have nothing more to apply for long.
+        let changed = tokio::select! {
+            changed = applied.changed() => changed,
+            changed = serving.changed() => changed,
+        };
+        if changed.is_err() {
             return;
         }
     }
