@@ -187,9 +187,9 @@ impl Node {
     }
 
     fn rare_mut(&mut self) -> &mut Rare {
-        if self.rare.is_none() {
+        let rare = self.rare.take().unwrap_or_else(|| {
             let stat = self.raw_stat();
-            self.rare = Some(Box::new(Rare {
+            Box::new(Rare {
                 mzxid: stat.mzxid.0,
                 mtime_ms: stat.mtime_ms,
                 pzxid: stat.pzxid.0,
@@ -200,9 +200,9 @@ impl Node {
                 cversion: stat.cversion,
                 aversion: stat.aversion,
                 acl: self.acl(),
-            }));
-        }
-        self.rare.as_mut().expect("it was just made")
+            })
+        });
+        self.rare.insert(rare)
     }
 
     fn vacant() -> Node {
