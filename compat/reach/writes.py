@@ -1,4 +1,4 @@
-"""Writes a second on three nodes and on one, and a node that rejoins behind a snapshot."""
+"""Writes a second on three nodes and on one, and a node that rejoins far behind the others."""
 
 import statistics
 import threading

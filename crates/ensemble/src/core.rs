@@ -1,7 +1,7 @@
 //! The parts of a running ensemble node, and the locks between them.
 //!
-//! Lock order: consensus, sequencer, tree (`shared`), watches, sessions, then a subscriber's own outbox. That of what was fetched is taken last and holds no other. A later lock may be taken under an
-//! earlier one, never the other way round.
+//! Lock order: consensus, sequencer, tree (`shared`), watches, sessions, then a subscriber's own outbox. A later lock may be taken under an
+//! earlier one, never the other way round. The lock of what was fetched may be taken under any of them, and no other under it.
 use crate::asks::{Ask, Origin};
 use crate::config::EnsembleConfig;
 use crate::consensus::Consensus;
