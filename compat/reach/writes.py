@@ -109,7 +109,8 @@ def catch_up(znodes, emptied):
         wait_until(lambda: cluster.mode(away) in SERVING, 300, "the node to serve", every=0.05)
         caught_up = time.monotonic()
         during = writer.rate(begun, caught_up)
-        time.sleep(5.0)
-        after = writer.rate(caught_up, caught_up + 5.0)
+        # Long enough for the snapshot that it writes now to be a part of it and not all of it.
+        time.sleep(10.0)
+        after = writer.rate(caught_up, caught_up + 10.0)
         writer.end()
     return caught_up - begun, before, during, after

@@ -210,7 +210,7 @@ pub(crate) async fn settle(core: Arc<Core>) {
 
 /// Writes a snapshot whenever `snapCount` transactions were applied and the log has grown by as much as the last snapshot holds, so
 /// that a large tree doesn't cost more to write down again and again than its log does; removes what the snapshot makes needless. Nodes that
-/// don't serve write none.
+/// don't serve, or are far behind, write none.
 pub(crate) async fn snapshots(core: Arc<Core>) {
     let (mut applied, mut serving) = (core.applied.subscribe(), core.serving.subscribe());
     let mut last = (0, 0);
@@ -220,6 +220,7 @@ pub(crate) async fn snapshots(core: Arc<Core>) {
         let size = core.znode_log.newest_snapshot_file().map_or(0, |snapshot| snapshot.size);
         // A node that catches up has better things to do, and would write one after another.
         let is_due = *serving.borrow_and_update()
+            && !core.pace.lock().is_far_behind()
             && now.0 - last.0 >= core.config.snapshot_every
             && now.1.saturating_sub(last.1) >= size;
         let written = if is_due { write_snapshot(&core) } else { Ok(()) };

@@ -26,6 +26,8 @@ pub struct EnsembleConfig {
     pub containers_per_minute: usize,
     /// `__znodes` rolls its segment at this size (`metadata.log.segment.bytes`).
     pub segment_bytes: u32,
+    /// How many transactions the others must be ahead for this node to make way for their writes while it catches up.
+    pub far_behind: u64,
     /// What `prepare` depends on: extended types, skipACL, enforceQuota.
     pub tree: tree::Options,
     /// This node's place among the others.
@@ -68,6 +70,10 @@ pub struct ClusterConfig {
     pub request_timeout_ms: u64,
     /// `controller.quorum.retry.backoff.ms`.
     pub retry_backoff_ms: u64,
+    /// `controller.quorum.fetch.max.bytes`.
+    pub fetch_max_bytes: u32,
+    /// `controller.quorum.fetch.snapshot.max.bytes`.
+    pub fetch_snapshot_max_bytes: u32,
 }
 
 impl ClusterConfig {
@@ -84,6 +90,8 @@ impl ClusterConfig {
             fetch_timeout_ms: 2_000,
             request_timeout_ms: 2_000,
             retry_backoff_ms: 20,
+            fetch_max_bytes: 1 << 20,
+            fetch_snapshot_max_bytes: 1 << 20,
         }
     }
 }
@@ -103,6 +111,7 @@ impl EnsembleConfig {
             container_check_ms: 60_000,
             containers_per_minute: 10_000,
             segment_bytes: 64 << 20,
+            far_behind: 50_000,
             tree: tree::Options::default(),
             cluster: ClusterConfig::alone(),
             #[cfg(feature = "mutants")]

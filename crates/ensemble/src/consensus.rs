@@ -4,6 +4,7 @@
 use crate::core::Core;
 use crate::install::Receiver;
 use crate::links::Links;
+use crate::pace::Pace;
 use crate::{control, vote_file};
 use kafka_wire::Records;
 use log::{Batch, BatchBuilder, RecordHeader};
@@ -93,6 +94,7 @@ impl Core {
                 }
                 Action::BecameLeader { epoch, start_offset } => {
                     consensus.leading = Some(epoch);
+                    *self.pace.lock() = Pace::default();
                     *self.taking_over.lock() = Some((epoch, start_offset));
                 }
                 Action::LostLeadership { .. } => {

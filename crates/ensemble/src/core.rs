@@ -1,13 +1,14 @@
 //! The parts of a running ensemble node, and the locks between them.
 //!
 //! Lock order: consensus, sequencer, tree (`shared`), watches, sessions, then a subscriber's own outbox. A later lock may be taken under an
-//! earlier one, never the other way round. The lock of what was fetched may be taken under any of them, and no other under it.
+//! earlier one, never the other way round. The locks of what was fetched and of the pace may be taken under any of them, and no other under them.
 use crate::asks::{Ask, Origin};
 use crate::config::EnsembleConfig;
 use crate::consensus::Consensus;
 use crate::ensemble::ReadView;
 use crate::fetched::Fetched;
 use crate::outcome::{Completion, OpResult, Refusal};
+use crate::pace::Pace;
 use crate::sequencer::{Asker, Sequencer, Submitted, complete};
 use crate::sessions::Sessions;
 use crate::watches::Watches;
@@ -62,6 +63,8 @@ pub(crate) struct Core {
     pub(crate) znode_log: ZnodeLog,
     /// What was fetched and waits to be applied.
     pub(crate) fetched: Mutex<Fetched>,
+    /// How fast this node catches up.
+    pub(crate) pace: Mutex<Pace>,
     /// `None` until the quorum is started.
     pub(crate) consensus: Mutex<Option<Consensus>>,
     pub(crate) sequencer: Mutex<Sequencer>,
@@ -124,6 +127,7 @@ impl Core {
         drawn.copy_from_slice(&world.random.bytes16()[..8]);
         Core {
             fetched: Mutex::new(Fetched::default()),
+            pace: Mutex::new(Pace::default()),
             consensus: Mutex::new(None),
             sequencer: Mutex::new(Sequencer::new()),
             shared: RwLock::new(Shared {

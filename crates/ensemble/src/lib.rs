@@ -23,6 +23,7 @@ mod install;
 mod links;
 mod mutant;
 mod outcome;
+mod pace;
 mod records;
 mod sequencer;
 mod serve;

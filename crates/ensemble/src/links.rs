@@ -3,11 +3,12 @@
 //! Invariant: every request of the core ends in one response or one failure.
 use crate::consensus::{Consensus, Received};
 use crate::core::Core;
-use crate::wire;
-use kafka_wire::{ErrorCode, Records, Response};
+use crate::pace::Answered;
+use crate::wire::{self, Answer};
+use kafka_wire::{ErrorCode, Records};
 use log::Batch;
 use peers::{Address, CallError, Lane};
-use quorum::message::{RecordRange, Request};
+use quorum::message::{RecordRange, Request, Response};
 use quorum::{Event, Failure, Peer};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -69,6 +70,24 @@ impl Consensus {
     }
 }
 
+/// An answer, and the entries of the log that it brought.
+struct Taken {
+    answer: Answer,
+    /// `None` if one of them is not what its sender wrote.
+    batches: Option<Vec<Batch>>,
+}
+
+impl Taken {
+    /// Judges the entries of an answer; those of a snapshot are judged when it is whole.
+    fn of(mut answer: Answer) -> Taken {
+        let batches = match answer.response {
+            Response::Fetch(_) => whole_batches(&std::mem::replace(&mut answer.records, Records::EMPTY)),
+            _ => Some(Vec::new()),
+        };
+        Taken { answer, batches }
+    }
+}
+
 impl Core {
     /// Sends a request of the quorum; its end is reported to the quorum as an event.
     pub(crate) fn send(
@@ -95,18 +114,32 @@ impl Core {
         let calling = peers.call(&address, lane, version, request, Duration::from_millis(patience));
         let core = self.clone();
         tokio::spawn(async move {
-            let answer = calling.await;
+            let answer = calling.await.map(wire::parse_response).map(|parsed| parsed.map(Taken::of));
+            if let Ok(Ok(Taken { answer, batches: Some(batches) })) = &answer {
+                core.make_way_for_others(answer, batches).await;
+            }
             if let Err(error) = core.take_answer(to, correlation, answer) {
                 core.fail(error);
             }
         });
     }
 
+    /// Before entries are taken in, others may have their turn.
+    async fn make_way_for_others(&self, answer: &Answer, batches: &[Batch]) {
+        let Response::Fetch(fetch) = &answer.response else { return };
+        let (end, entries) = match range_of(batches) {
+            Some(range) => (range.base_offset, range.end_offset - range.base_offset),
+            None => (self.znode_log.end(), 0),
+        };
+        let entries = u64::try_from(entries).unwrap_or(0);
+        self.make_way(Answered { end, entries, high_watermark: fetch.high_watermark }).await;
+    }
+
     fn take_answer(
         self: &Arc<Self>,
         to: Peer,
         correlation: u64,
-        answer: Result<Response, CallError>,
+        answer: Result<Result<Taken, ErrorCode>, CallError>,
     ) -> Result<(), String> {
         if self.stopped() {
             return Ok(());
@@ -114,32 +147,27 @@ impl Core {
         let mut guard = self.consensus.lock();
         let Some(consensus) = guard.as_mut() else { return Ok(()) };
         let failed = |failure| Event::RequestFailed { to, correlation, failure };
-        let parsed = match answer {
-            Ok(response) => wire::parse_response(response),
+        let (mut answer, batches) = match answer {
+            Ok(Ok(Taken { answer, batches: Some(batches) })) => (answer, batches),
+            Ok(Ok(Taken { batches: None, .. })) => {
+                tracing::warn!(?to, "a fetch of __znodes brought damaged batches; it is tried again");
+                return self.step_locked(consensus, failed(Failure::Lost));
+            }
+            Ok(Err(error)) => {
+                self.refused_as_a_whole(consensus, to, error)?;
+                return self.step_locked(consensus, failed(Failure::Lost));
+            }
             Err(CallError::Refused(_)) => return self.step_locked(consensus, failed(Failure::Refused)),
             Err(error) => {
                 tracing::debug!(?to, %error, "a request of the quorum got no answer");
                 return self.step_locked(consensus, failed(Failure::Lost));
             }
         };
-        let mut answer = match parsed {
-            Ok(answer) => answer,
-            Err(error) => {
-                self.refused_as_a_whole(consensus, to, error)?;
-                return self.step_locked(consensus, failed(Failure::Lost));
-            }
-        };
         consensus.links.learn(answer.endpoints);
-        if let quorum::message::Response::Fetch(fetch) = &mut answer.response {
-            let Some(batches) = whole_batches(&answer.records) else {
-                tracing::warn!(?to, "a fetch of __znodes brought damaged batches; it is tried again");
-                return self.step_locked(consensus, failed(Failure::Lost));
-            };
+        if let Response::Fetch(fetch) = &mut answer.response {
             fetch.records = range_of(&batches);
-            consensus.received.batches = batches;
-        } else {
-            consensus.received.piece = answer.records;
         }
+        consensus.received = Received { batches, piece: answer.records };
         let done =
             self.step_locked(consensus, Event::Response { from: to, correlation, response: answer.response });
         consensus.received = Received::default();

@@ -252,6 +252,8 @@ fn quorum_config(core: &Core) -> Config {
         fetch_timeout_ms,
         request_timeout_ms: cluster.request_timeout_ms,
         retry_backoff_ms: cluster.retry_backoff_ms,
+        fetch_max_bytes: cluster.fetch_max_bytes,
+        fetch_snapshot_max_bytes: cluster.fetch_snapshot_max_bytes,
         fetch_max_wait_ms: defaults.fetch_max_wait_ms.min(fetch_timeout_ms / 4),
         auto_join: cluster.auto_join,
         jitter: core.incarnation as u64,

@@ -260,6 +260,7 @@ async fn a_node_that_was_away_catches_up_by_log_or_by_snapshot() {
         config.snapshot_every = 500;
         config.snapshots_kept = 1;
         config.segment_bytes = 32 << 10;
+        config.far_behind = 50;
     })
     .await;
     let follower = cluster.follower_index();

@@ -26,8 +26,10 @@ pub struct Config {
     pub retry_backoff_ms: u64,
     /// How long a leader may keep a follower's fetch waiting for news. Below `fetch_timeout_ms`.
     pub fetch_max_wait_ms: u64,
-    /// The most bytes a fetch asks for.
+    /// `controller.quorum.fetch.max.bytes`: the most bytes that a fetch asks for.
     pub fetch_max_bytes: u32,
+    /// `controller.quorum.fetch.snapshot.max.bytes`: the most bytes of a snapshot that are asked for at once.
+    pub fetch_snapshot_max_bytes: u32,
     /// `controller.quorum.auto.join.enable`: an observer that has caught up asks to become a voter.
     pub auto_join: bool,
     /// Spreads the timeouts of replicas that start together; anything that differs between them.
@@ -51,7 +53,8 @@ impl Config {
             request_timeout_ms: 2_000,
             retry_backoff_ms: 20,
             fetch_max_wait_ms: 500,
-            fetch_max_bytes: 8 * 1024 * 1024,
+            fetch_max_bytes: 1024 * 1024,
+            fetch_snapshot_max_bytes: 1024 * 1024,
             auto_join: false,
             jitter: 0,
             #[cfg(feature = "mutants")]

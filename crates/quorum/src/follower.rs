@@ -180,7 +180,7 @@ impl Quorum {
             current_leader_epoch: self.vote.epoch,
             snapshot_id: download.snapshot_id,
             position: download.position,
-            max_bytes: self.config.fetch_max_bytes,
+            max_bytes: self.config.fetch_snapshot_max_bytes,
         });
         let deadline = step.now.plus(self.config.request_timeout_ms);
         let correlation = self.requests.open(to, Kind::Fetch, deadline);

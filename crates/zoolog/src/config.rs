@@ -91,6 +91,8 @@ impl NodeConfig {
             fetch_timeout_ms: ms(quorum.fetch_timeout_ms),
             request_timeout_ms: ms(quorum.request_timeout_ms),
             retry_backoff_ms: ms(quorum.retry_backoff_ms),
+            fetch_max_bytes: quorum.fetch_max_bytes.unsigned_abs(),
+            fetch_snapshot_max_bytes: quorum.fetch_snapshot_max_bytes.unsigned_abs(),
         }
     }
 }

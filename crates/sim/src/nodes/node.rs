@@ -240,6 +240,8 @@ fn ensemble_config(
         snapshots_kept: 2,
         container_check_ms: 1_000,
         segment_bytes: settings.segment_bytes,
+        // So that nodes that were away for a moment make way for others, too.
+        far_behind: settings.snapshot_every / 4,
         cluster: ClusterConfig {
             // As the binary has it: a voter that lost its disk comes back as one.
             auto_join: voters.iter().any(|voter| voter.id == node as i32),

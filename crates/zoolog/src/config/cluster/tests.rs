@@ -90,6 +90,13 @@ fn voters_in_kafkas_words_make_the_same_cluster() {
     assert_eq!(voters(&config), ["1@a:9093", "2@b:9093", "3@c:9093"]);
     assert_eq!(listeners(&config), ["PLAINTEXT://:9092", "CONTROLLER://c:9093"]);
     assert_eq!(config.quorum(None, None).fetch_timeout_ms, 700);
+    assert_eq!(config.quorum(None, None).fetch_max_bytes, 1 << 20, "Kafka's default");
+    let sizes = [
+        ("controller.quorum.fetch.max.bytes", "5000"),
+        ("controller.quorum.fetch.snapshot.max.bytes", "6000"),
+    ];
+    let small = resolved(&[VOTERS, ("node.id", "3"), sizes[0], sizes[1]]).quorum(None, None);
+    assert_eq!((small.fetch_max_bytes, small.fetch_snapshot_max_bytes), (5_000, 6_000));
     let membership = config.cluster.membership.expect("a cluster has one");
     assert!(membership.starts_with("server.1=a:9093:9093:participant\n"), "{membership}");
     let off = resolved(&[VOTERS, ("node.id", "3"), ("controller.quorum.auto.join.enable", "false")]);
