@@ -44,7 +44,7 @@ impl Executor<'_> {
                 Duty::AssignZnodes { replicas } => self.assign_znodes(replicas).await?,
                 Duty::StartReassignments { topic, targets } => self.start(topic, targets).await?,
                 Duty::CompleteReassignments { topic, completions } => {
-                    self.complete(topic, completions).await?
+                    self.complete(view, topic, completions).await?
                 }
                 Duty::FinishRequest { path } => {
                     self.guarded.together(vec![delete((*path).to_owned())]).await?
@@ -75,7 +75,7 @@ impl Executor<'_> {
             if same_leader { &mut others } else { &mut elections }.push(set(next));
         }
         elections.append(&mut others);
-        if self.guarded.each(elections).await? == Done::Deposed {
+        if self.guarded.as_of(view).each(elections).await? == Done::Deposed {
             return Ok(Done::Deposed);
         }
         for (topic, states) in new {
@@ -148,10 +148,16 @@ impl Executor<'_> {
             .await
     }
 
-    async fn complete(&self, topic: &str, completions: &[Completion]) -> Result<Done, CoordinatorError> {
+    async fn complete(
+        &self,
+        view: &ClusterView,
+        topic: &str,
+        completions: &[Completion],
+    ) -> Result<Done, CoordinatorError> {
         for chunk in completions.chunks(WRITES_MAX) {
             let done = self
                 .guarded
+                .as_of(view)
                 .rewrite_assignment(topic, |assignment| {
                     let mut writes = Vec::new();
                     for completion in chunk {

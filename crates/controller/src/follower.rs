@@ -21,6 +21,7 @@ const ROOTS: [&str; 6] = ["/brokers", "/config", "/admin", "/controller", "/cont
 /// Something that has to be read again.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Dirty {
+    Registrations,
     Broker(i32),
     Topic(String),
     State(String, i32),
@@ -61,6 +62,7 @@ impl Follower {
         }
         let view = ClusterView { broker_config: Arc::new(static_config.clone()), ..ClusterView::default() };
         let dirty = BTreeSet::from([
+            Dirty::Registrations,
             Dirty::Controller,
             Dirty::ControllerEpoch,
             Dirty::ClusterId,
@@ -69,6 +71,7 @@ impl Follower {
         ]);
         let changed = Scope::All;
         let mut follower = Follower { node_id, static_config, coordinator, events, view, dirty, changed };
+        follower.refresh_registrations().await?;
         for (parent, of) in [
             ("/config/brokers", Dirty::BrokerConfig as fn(String) -> Dirty),
             ("/config/topics", Dirty::TopicConfig),
@@ -112,12 +115,30 @@ impl Follower {
 
     /// Follows the events that are there already, without waiting.
     pub(crate) async fn catch_up(&mut self) -> Result<(), CoordinatorError> {
+        self.drain();
+        self.refresh_registrations().await?;
+        self.refresh().await
+    }
+
+    fn drain(&mut self) {
         for events in &mut self.events {
             while let Ok(event) = events.try_recv() {
                 self.dirty.extend(dirty_of(&event.path));
             }
         }
-        self.refresh().await
+    }
+
+    /// Reads how often brokers have registered, and then looks for what happened until then: the picture must never show a
+    /// number without the brokers that it counts.
+    async fn refresh_registrations(&mut self) -> Result<(), CoordinatorError> {
+        while self.dirty.contains(&Dirty::Registrations) {
+            let found = self.coordinator.get(layout::BROKER_IDS).await?;
+            self.view.registrations = found.map_or(-1, |(_, stat)| stat.version);
+            self.changed = Scope::All;
+            self.dirty.remove(&Dirty::Registrations);
+            self.drain();
+        }
+        Ok(())
     }
 
     async fn next_event(&mut self) -> Option<WatchEvent> {
@@ -152,6 +173,7 @@ impl Follower {
 
     async fn refresh_item(&mut self, item: &Dirty) -> Result<(), CoordinatorError> {
         match item {
+            Dirty::Registrations => self.refresh_registrations().await?,
             Dirty::Broker(id) => self.refresh_broker(*id).await?,
             Dirty::Topic(name) => self.refresh_topic(name).await?,
             Dirty::State(topic, partition) => self.refresh_state(topic, *partition).await?,
@@ -206,7 +228,11 @@ impl Follower {
             | Dirty::State(topic, _)
             | Dirty::TopicConfig(topic)
             | Dirty::DeleteTopic(topic) => self.changed.add(topic),
-            Dirty::Broker(_) | Dirty::BrokerConfig(_) | Dirty::Controller | Dirty::ControllerEpoch => {
+            Dirty::Registrations
+            | Dirty::Broker(_)
+            | Dirty::BrokerConfig(_)
+            | Dirty::Controller
+            | Dirty::ControllerEpoch => {
                 self.changed = Scope::All;
             }
             Dirty::GroupConfig(_)
@@ -420,6 +446,7 @@ fn dirty_of(path: &str) -> Option<Dirty> {
     let (first, second, third) = (parts.next()?, parts.next(), parts.next());
     let below = (parts.next(), parts.next(), parts.next());
     Some(match (first, second, third) {
+        ("brokers", Some("ids"), None) => Dirty::Registrations,
         ("brokers", Some("ids"), Some(id)) => Dirty::Broker(id.parse().ok()?),
         ("brokers", Some("topics"), Some(topic)) => match below {
             (None, None, None) => Dirty::Topic(topic.to_owned()),

@@ -1,8 +1,10 @@
 //! Writes that hold only as long as the controller is the one they were judged under.
 //!
 //! Invariant: every transaction begins with a check of /controller_epoch, as Kafka's controller does it, so that a controller that
-//! lost its place changes nothing, and a request that was judged under another controller is judged anew.
+//! lost its place changes nothing, and a request that was judged under another controller is judged anew. States of partitions are
+//! written only if no broker has registered since they were judged: a state that is newer than a registration vouches for that incarnation.
 use crate::layout::{self, TopicAssignment};
+use crate::view::ClusterView;
 use ensemble::{Coordinator, CoordinatorError, Write};
 use std::sync::Arc;
 use tokio::task::JoinSet;
@@ -17,6 +19,8 @@ const WRITES_IN_FLIGHT: usize = 4;
 pub(crate) struct Guarded {
     pub(crate) coordinator: Arc<dyn Coordinator>,
     pub(crate) epoch_version: i32,
+    /// The version of /brokers/ids that its writes depend on; -1 if they depend on none.
+    pub(crate) registrations: i32,
 }
 
 /// How an attempt ended.
@@ -36,14 +40,19 @@ impl Guarded {
         coordinator: Arc<dyn Coordinator>,
     ) -> Result<Option<Guarded>, CoordinatorError> {
         let found = coordinator.get(layout::CONTROLLER_EPOCH).await?;
-        Ok(found.map(|(_, stat)| Guarded { coordinator, epoch_version: stat.version }))
+        Ok(found.map(|(_, stat)| Guarded { coordinator, epoch_version: stat.version, registrations: -1 }))
+    }
+
+    /// For writes that were judged by this picture of the brokers.
+    pub(crate) fn as_of(&self, view: &ClusterView) -> Guarded {
+        Guarded { registrations: view.registrations, ..self.clone() }
     }
 
     /// Writes all or nothing.
     pub(crate) async fn together(&self, writes: Vec<Write>) -> Result<Done, CoordinatorError> {
         Ok(match self.attempt(writes).await? {
             Attempt::Written => Done::Settled,
-            Attempt::Refused(_) => Done::Conflict,
+            Attempt::Refused(_) | Attempt::Outdated => Done::Conflict,
             Attempt::Deposed => Done::Deposed,
         })
     }
@@ -83,7 +92,7 @@ impl Guarded {
                     chunk.remove(index);
                     done = Done::Conflict;
                 }
-                Attempt::Refused(_) => return Ok(Done::Conflict),
+                Attempt::Refused(_) | Attempt::Outdated => return Ok(Done::Conflict),
             }
         }
         Ok(done)
@@ -111,13 +120,19 @@ impl Guarded {
         if writes.is_empty() {
             return Ok(Attempt::Written);
         }
-        let guard = Write::Check { path: layout::CONTROLLER_EPOCH.to_owned(), version: self.epoch_version };
-        match self.coordinator.multi(std::iter::once(guard).chain(writes).collect()).await {
+        let check = |path: &str, version| Write::Check { path: path.to_owned(), version };
+        let mut guards = vec![check(layout::CONTROLLER_EPOCH, self.epoch_version)];
+        if self.registrations >= 0 {
+            guards.push(check(layout::BROKER_IDS, self.registrations));
+        }
+        let guard_count = guards.len();
+        match self.coordinator.multi(guards.into_iter().chain(writes).collect()).await {
             Ok(_) => Ok(Attempt::Written),
             Err(CoordinatorError::Refused { index: 0, .. }) => Ok(Attempt::Deposed),
+            Err(CoordinatorError::Refused { index, .. }) if index < guard_count => Ok(Attempt::Outdated),
             Err(CoordinatorError::Refused { path, index, error }) => {
                 tracing::info!(path, %error, "a write of Kafka's metadata met another one");
-                Ok(Attempt::Refused(index - 1))
+                Ok(Attempt::Refused(index - guard_count))
             }
             Err(error) => Err(error),
         }
@@ -128,5 +143,7 @@ enum Attempt {
     Written,
     /// The write of this index was refused, so nothing was written.
     Refused(usize),
+    /// Brokers have registered since the picture that the writes were judged by.
+    Outdated,
     Deposed,
 }

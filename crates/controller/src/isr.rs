@@ -7,6 +7,7 @@ use crate::controller::Controller;
 use crate::layout::{self, PartitionState};
 use crate::view::ClusterView;
 use ensemble::{Coordinator, CoordinatorError, Write, Written};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::task::JoinSet;
 use tree::Stat;
@@ -29,6 +30,8 @@ pub struct IsrChange {
     pub partition_epoch: i32,
     /// The in-sync replicas from now on, the leader among them.
     pub isr: Vec<i32>,
+    /// The broker epochs that followers fetched with, as far as they named any: whom the leader judged (KIP-903).
+    pub broker_epochs: BTreeMap<i32, i64>,
     /// Whether the leader has recovered from its unclean election (KIP-704). False leaves the mark as it is.
     pub recovered: bool,
 }
@@ -39,8 +42,11 @@ pub enum IsrError {
     /// The broker leads the partition no more, or in a later epoch only.
     #[error("the broker does not lead the partition in this epoch any more")]
     Fenced,
-    /// The partition's state changed meanwhile, or a replica in the change is not alive: the next picture shows the state to judge anew.
-    #[error("the partition's state has changed, or a replica that is to be in sync is not alive")]
+    /// The partition's state changed meanwhile, or a replica in the change is not alive or is another incarnation: the next picture shows
+    /// what to judge anew.
+    #[error(
+        "the partition's state has changed, or a replica that is to be in sync is not alive, or has registered anew"
+    )]
     Conflict,
     /// Coordination can't be reached at the moment; whether the change was made is unknown.
     #[error("coordination is not available; whether the change was made is unknown")]
@@ -82,6 +88,7 @@ impl Controller {
                 let writer = Writer {
                     coordinator: coordinator.clone(),
                     node_id: self.node_id(),
+                    registrations: view.registrations,
                     changes: changes.clone(),
                 };
                 under_way.spawn(async move { writer.write_together(chunk).await });
@@ -118,8 +125,14 @@ async fn prepare(
     if stat.version != change.partition_epoch || state.leader_epoch != change.leader_epoch {
         return Err(IsrError::Conflict);
     }
-    let is_eligible = |id: &i32| state.isr.contains(id) || view.brokers.contains_key(id);
-    if !change.isr.contains(&node_id) || !change.isr.iter().all(is_eligible) {
+    // Writing the state vouches for the incarnations of now, so they must be the ones that were judged.
+    let is_eligible = |id: &i32| match (view.brokers.get(id), change.broker_epochs.get(id)) {
+        (None, _) => state.isr.contains(id),
+        (Some(broker), Some(judged)) => broker.epoch == *judged,
+        (Some(broker), None) => !state.isr.contains(id) || broker.epoch < stat.mzxid.0,
+    };
+    let mut others = change.isr.iter().filter(|id| **id != node_id);
+    if !change.isr.contains(&node_id) || !others.all(is_eligible) {
         return Err(IsrError::Conflict);
     }
     let recovery = if change.recovered { 0 } else { state.leader_recovery_state };
@@ -145,15 +158,18 @@ async fn read_state(
 struct Writer {
     coordinator: Arc<dyn Coordinator>,
     node_id: i32,
+    /// The version of /brokers/ids that the changes were judged by.
+    registrations: i32,
     changes: Arc<[IsrChange]>,
 }
 
 impl Writer {
     /// Writes changes in one transaction; if one of them is refused, each in its own.
     async fn write_together(&self, chunk: Vec<Checked>) -> Results {
-        match self.coordinator.multi(chunk.iter().map(write_of).collect()).await {
+        match self.coordinator.multi(self.guarded(&chunk)).await {
             Ok((_, written)) => {
-                chunk.iter().map(|checked| checked.place).zip(written.iter().map(epoch_of)).collect()
+                let written = written.iter().skip(1).map(epoch_of);
+                chunk.iter().map(|checked| checked.place).zip(written).collect()
             }
             Err(CoordinatorError::Refused { .. }) => {
                 let mut results = Vec::with_capacity(chunk.len());
@@ -170,9 +186,15 @@ impl Writer {
         }
     }
 
+    /// The writes of changes, if no broker has registered since they were judged.
+    fn guarded(&self, changes: &[Checked]) -> Vec<Write> {
+        let check = Write::Check { path: layout::BROKER_IDS.to_owned(), version: self.registrations };
+        std::iter::once(check).chain(changes.iter().map(write_of)).collect()
+    }
+
     async fn write_one(&self, checked: &Checked) -> Result<i32, IsrError> {
-        match self.coordinator.multi(vec![write_of(checked)]).await {
-            Ok((_, written)) => written.first().map_or(Err(IsrError::Unavailable), epoch_of),
+        match self.coordinator.multi(self.guarded(std::slice::from_ref(checked))).await {
+            Ok((_, written)) => written.get(1).map_or(Err(IsrError::Unavailable), epoch_of),
             Err(CoordinatorError::Refused { .. }) => Err(self.reason(checked).await),
             Err(_) => Err(IsrError::Unavailable),
         }

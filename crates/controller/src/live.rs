@@ -198,7 +198,7 @@ impl<'a> Live<'a> {
 
     /// Publishes the picture and, as the controller, does what is to be done in it, until nothing is left or it is the controller no more.
     async fn work_off(&mut self) -> Result<Done, CoordinatorError> {
-        let mut last = Vec::new();
+        let mut last = (Vec::new(), -1);
         loop {
             self.merge_scope();
             let view = self.follower.view();
@@ -206,16 +206,17 @@ impl<'a> Live<'a> {
             let scope = std::mem::replace(&mut self.scope, Scope::nothing());
             let todo = if self.elected.is_some() { duties(&view, &leaving, &scope) } else { Vec::new() };
             // A duty that comes back unchanged was refused; only a change of the tree can help it.
-            let is_done = todo.is_empty() || todo == last;
+            let judged = (todo, view.registrations);
+            let is_done = judged.0.is_empty() || judged == last;
             self.publish(&view, is_done);
             let Some(executor) = self.executor().filter(|_| !is_done) else { return Ok(Done::Settled) };
-            let done = executor.execute(&view, &todo).await?;
+            let done = executor.execute(&view, &judged.0).await?;
             self.follower.catch_up().await?;
             if done == Done::Deposed {
                 self.be_elected(None);
                 return Ok(Done::Deposed);
             }
-            last = todo;
+            last = judged;
         }
     }
 
@@ -243,7 +244,7 @@ impl<'a> Live<'a> {
 
     fn executor(&self) -> Option<Executor<'a>> {
         let epoch_version = self.elected?;
-        let guarded = Guarded { coordinator: self.coordinator.clone(), epoch_version };
+        let guarded = Guarded { coordinator: self.coordinator.clone(), epoch_version, registrations: -1 };
         Some(Executor { guarded, new_id: &*self.shared.new_id })
     }
 

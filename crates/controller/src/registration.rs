@@ -51,7 +51,9 @@ impl Shared {
                 acl: None,
             };
             let touch = Write::Set { path: path.clone(), data: data.clone(), version: 0 };
-            match coordinator.multi(vec![take, touch]).await {
+            // Whoever judged without this incarnation must not count it in: see `Guarded::as_of`.
+            let tell = Write::Set { path: layout::BROKER_IDS.to_owned(), data: None, version: -1 };
+            match coordinator.multi(vec![take, touch, tell]).await {
                 Err(error) if error.refused() == Some(TreeError::NodeExists) => {}
                 other => return other.map(|_| ()),
             }

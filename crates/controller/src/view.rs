@@ -16,6 +16,8 @@ pub struct ClusterView {
     pub controller_epoch: i32,
     /// The live brokers.
     pub brokers: BTreeMap<i32, Arc<BrokerView>>,
+    /// The version of `/brokers/ids`, which every registration raises: no broker has registered since unseen as long as it is the same.
+    pub registrations: i32,
     /// The topics.
     pub topics: BTreeMap<Arc<str>, Arc<TopicView>>,
     /// Topic names by id.

@@ -10,6 +10,7 @@ use ensemble::{
     Written,
 };
 use parking_lot::Mutex;
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -147,6 +148,7 @@ impl Broker {
             leader_epoch: partition.leader_epoch,
             partition_epoch: partition.partition_epoch,
             isr: isr.to_vec(),
+            broker_epochs: BTreeMap::new(),
             recovered: false,
         };
         self.controller.alter_isr(vec![change]).await[0]
@@ -219,6 +221,7 @@ async fn only_one_of_two_changes_of_one_state_is_made() {
         leader_epoch: late.leader_epoch,
         partition_epoch: 2,
         isr: vec![0],
+        broker_epochs: BTreeMap::new(),
         recovered: false,
     };
     first.until_partition("t", |partition| partition.partition_epoch == 2).await;
@@ -400,18 +403,35 @@ async fn a_removed_registration_and_a_removed_controller_come_back() {
     cluster.stop().await;
 }
 
-/// A session that says it is closed while the tree still has it.
-struct CutOff {
+/// A session with troubles of its own.
+struct Troubled {
     client: EmbeddedClient,
+    /// It says that it is closed while the tree still has it.
     cut: Option<tokio::sync::watch::Receiver<bool>>,
+    /// Its writes of partitions' states are on their way for as long as this holds.
+    held: Option<Arc<Held>>,
 }
 
-impl Coordinator for CutOff {
+#[derive(Default)]
+struct Held {
+    holds: tokio::sync::watch::Sender<bool>,
+    reached: tokio::sync::Notify,
+}
+
+impl Coordinator for Troubled {
     fn session(&self) -> tree::SessionId {
         self.client.session()
     }
     fn multi(&self, writes: Vec<Write>) -> Answer<'_, (tree::Zxid, Vec<Written>)> {
-        self.client.multi(writes)
+        let is_state = |write: &Write| matches!(write, Write::Set { path, .. } if path.ends_with("/state"));
+        let held = self.held.clone().filter(|_| writes.iter().any(is_state));
+        Box::pin(async move {
+            if let Some(held) = held.filter(|held| *held.holds.borrow()) {
+                held.reached.notify_one();
+                held.holds.subscribe().wait_for(|holds| !holds).await.expect("the test lets go");
+            }
+            self.client.multi(writes).await
+        })
     }
     fn get<'a>(&'a self, path: &'a str) -> Answer<'a, Option<(Option<bytes::Bytes>, tree::Stat)>> {
         self.client.get(path)
@@ -437,6 +457,66 @@ impl Coordinator for CutOff {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_state_that_was_judged_before_a_registration_does_not_vouch_for_it() {
+    let cluster = Cluster::start().await;
+    let held = Arc::new(Held::default());
+    let (ensemble, holding) = (cluster.running.ensemble().clone(), held.clone());
+    let connect: Connector = Arc::new(move || {
+        let (ensemble, held) = (ensemble.clone(), Some(holding.clone()));
+        Box::pin(async move {
+            let client = EmbeddedClient::connect(&ensemble, 18_000).await.ok()?;
+            Some(Arc::new(Troubled { client, cut: None, held }) as Arc<dyn Coordinator>)
+        })
+    });
+    let (config, _) = BrokerConfig::from_file([("broker.id", "0")]).unwrap();
+    let advertised = config.advertised_listeners.clone();
+    let options = ControllerOptions { world: World::system(), config, advertised, cluster_id: None };
+    let (controller, _task) = Controller::start(options, connect);
+    controller.ready().await;
+    let leader = cluster.broker(1).await;
+    let (member, leaving) = (cluster.broker(2).await, cluster.broker(3).await);
+    leader.until(|view| view.brokers.len() == 4).await;
+    leader.create("t", &[1, 2, 3]).await;
+    leader.until_partition("t", |partition| partition.isr == [1, 2, 3]).await;
+    // The controller is about to write [1, 2] when 2 goes and comes back, maybe without what it had.
+    held.holds.send_replace(true);
+    leaving.die().await;
+    tokio::time::timeout(Duration::from_millis(PATIENCE_MS), held.reached.notified()).await.unwrap();
+    member.die().await;
+    let _member = cluster.broker(2).await;
+    held.holds.send_replace(false);
+    let state = leader.until_partition("t", |partition| !partition.isr.contains(&3)).await;
+    assert_eq!((state.leader, state.isr), (1, vec![1]));
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kip_903_a_change_of_in_sync_replicas_names_the_incarnations_that_were_judged() {
+    let cluster = Cluster::start().await;
+    let [first, second] = cluster.brokers().await;
+    first.create("t", &[0, 1]).await;
+    let before = first.until_partition("t", |partition| partition.isr == [0, 1]).await;
+    let judged = first.controller.view().brokers[&1].epoch;
+    second.die().await;
+    let alone = first.until_partition("t", |partition| partition.isr == [0]).await;
+    let _second = cluster.broker(1).await;
+    let view = first.until(|view| view.brokers.len() == 2).await;
+    let change = |epoch| IsrChange {
+        topic: "t".into(),
+        partition: 0,
+        leader_epoch: before.leader_epoch,
+        partition_epoch: alone.partition_epoch,
+        isr: vec![0, 1],
+        broker_epochs: BTreeMap::from([(1, epoch)]),
+        recovered: false,
+    };
+    assert_eq!(first.controller.alter_isr(vec![change(judged)]).await, [Err(IsrError::Conflict)]);
+    let now = view.brokers[&1].epoch;
+    assert_eq!(first.controller.alter_isr(vec![change(now)]).await, [Ok(alone.partition_epoch + 1)]);
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_new_session_takes_over_what_the_given_up_one_left_behind() {
     let cluster = Cluster::start().await;
     let cut = tokio::sync::watch::Sender::new(false);
@@ -448,7 +528,7 @@ async fn a_new_session_takes_over_what_the_given_up_one_left_behind() {
             // Only the first session is ever cut off.
             let is_cut = *cut.borrow();
             let cut = (!is_cut).then_some(cut);
-            Some(Arc::new(CutOff { client, cut }) as Arc<dyn Coordinator>)
+            Some(Arc::new(Troubled { client, cut, held: None }) as Arc<dyn Coordinator>)
         })
     });
     let (config, _) = BrokerConfig::from_file([("broker.id", "4")]).unwrap();

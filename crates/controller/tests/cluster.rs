@@ -6,6 +6,7 @@ use controller::layout::{self, BrokerRegistration, ControllerRegistration, Parti
 use controller::view::ClusterView;
 use controller::{Connector, Controller, ControllerOptions, IsrChange, IsrError};
 use ensemble::{Coordinator, EmbeddedClient, Ensemble, EnsembleConfig, RunningEnsemble, Write};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -262,6 +263,7 @@ async fn changes_of_in_sync_replicas_are_compared_and_set_one_by_one() {
         leader_epoch,
         partition_epoch,
         isr: vec![0],
+        broker_epochs: BTreeMap::new(),
         recovered: true,
     };
     let mut absent = change("t", 0, 0, 1);

@@ -382,6 +382,12 @@ impl Leadership {
         self.pending.as_ref().map(|pending| pending.isr.as_slice())
     }
 
+    /// The broker epochs that these followers fetched with, as far as they named one.
+    pub(crate) fn judged_epochs(&self, isr: &[i32]) -> BTreeMap<i32, i64> {
+        let named = |id: &i32| self.followers.get(id)?.broker_epoch.filter(|epoch| *epoch >= 0);
+        isr.iter().filter_map(|id| Some((*id, named(id)?))).collect()
+    }
+
     /// The proposal took effect: it is the state now, under a new partition epoch. False if it was overtaken by a newer state.
     pub(crate) fn accept(&mut self, leader_epoch: i32, isr: &[i32], partition_epoch: i32) -> bool {
         let fits = self.role.leader_epoch == leader_epoch

@@ -69,7 +69,7 @@ impl Controller {
             if states.is_empty() {
                 break;
             }
-            self.write_elections(&states).await?;
+            self.write_elections(&view, &states).await?;
             for next in states {
                 let key = (next.topic, next.partition);
                 written.insert(key.clone(), next.state.leader_epoch);
@@ -100,10 +100,10 @@ impl Controller {
             .collect())
     }
 
-    async fn write_elections(&self, states: &[NextState]) -> Result<Done, AdminError> {
+    async fn write_elections(&self, view: &ClusterView, states: &[NextState]) -> Result<Done, AdminError> {
         let none = || AdminError::Unavailable("the cluster has no controller yet".to_owned());
         let guarded = Guarded::by_present_controller(self.coordinator()?).await?.ok_or_else(none)?;
-        Ok(guarded.each(states.iter().map(set).collect()).await?)
+        Ok(guarded.as_of(view).each(states.iter().map(set).collect()).await?)
     }
 }
 
