@@ -467,7 +467,8 @@ impl LogView for ZnodeLog {
         // After damage the log begins behind the newest snapshot, and older ones don't join it.
         let mut joined = snapshots.iter().map(|file| file.end).filter(|end| end.offset >= start);
         let oldest = joined.clone().next();
-        joined.rfind(|end| end.offset <= latest).or(oldest)
+        // A replica of a log that goes back to its beginning needs no snapshot, and would miss what lies before a young one.
+        joined.rfind(|end| end.offset <= latest).or(oldest.filter(|_| start > 0))
     }
 
     fn snapshot_size(&self, snapshot: LogOffset) -> Option<u64> {

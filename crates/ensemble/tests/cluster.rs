@@ -372,6 +372,33 @@ async fn a_node_that_starts_over_serves_the_same_part_of_the_change_feed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_starts_over_soon_after_the_first_snapshot_serves_what_lies_before_it() {
+    let mut cluster = Cluster::start_with(3, |config| config.snapshot_every = 500).await;
+    let leader = cluster.leader_node();
+    let (connected, _) = connect(&leader).await;
+    for n in 0..500 {
+        let path = format!("/n{n}");
+        write(&connected.session, create(&path, "", CreateMode::Persistent)).await.unwrap();
+        write(&connected.session, Request::Op(Op::Delete { path: path.into(), version: -1 })).await.unwrap();
+        if cluster.newest_snapshot(cluster.leader()) > 0 {
+            break;
+        }
+    }
+    let end = ZnodeTopic::new(&leader).high_watermark();
+    assert!(end < 1_000, "there is one snapshot, and less of the log behind it than between two");
+    let follower = cluster.follower_index();
+    cluster.kill(follower).await;
+    cluster.wipe(follower);
+    cluster.restart(follower).await;
+    let node = cluster.node(follower).clone();
+    eventually(|| ZnodeTopic::new(&node).high_watermark() >= end).await;
+    let (theirs, ours) = (feed(&node, 100), feed(&leader, 100));
+    assert_eq!(theirs[..], ours[..theirs.len()]);
+    assert!(theirs.last().unwrap().0 >= end - 1);
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stopping_leader_hands_over() {
     let mut cluster = Cluster::start(3).await;
     let follower = cluster.follower();
