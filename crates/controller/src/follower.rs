@@ -107,7 +107,7 @@ impl Follower {
     pub(crate) async fn follow(&mut self) -> Result<bool, CoordinatorError> {
         if self.dirty.is_empty() {
             let Some(first) = self.next_event().await else { return Ok(false) };
-            self.dirty.extend(dirty_of(&first.path));
+            mark(&mut self.dirty, &first.path);
         }
         self.catch_up().await?;
         Ok(true)
@@ -123,7 +123,7 @@ impl Follower {
     fn drain(&mut self) {
         for events in &mut self.events {
             while let Ok(event) = events.try_recv() {
-                self.dirty.extend(dirty_of(&event.path));
+                mark(&mut self.dirty, &event.path);
             }
         }
     }
@@ -441,6 +441,15 @@ fn report(error: &LayoutError) {
 }
 
 /// What a change of this znode makes necessary to read again.
+/// Notes what an event is about. A registration is counted in its own transaction, so that the two are read together.
+fn mark(dirty: &mut BTreeSet<Dirty>, path: &str) {
+    let item = dirty_of(path);
+    if let Some(Dirty::Broker(_)) = item {
+        dirty.insert(Dirty::Registrations);
+    }
+    dirty.extend(item);
+}
+
 fn dirty_of(path: &str) -> Option<Dirty> {
     let mut parts = path.split('/').skip(1);
     let (first, second, third) = (parts.next()?, parts.next(), parts.next());
