@@ -18,9 +18,9 @@ pub trait LogView {
     /// The newest complete snapshot, if there is one. It must exist when `start().offset > 0`.
     fn snapshot(&self) -> Option<LogOffset>;
 
-    /// The complete snapshot that a replica takes that begins anew; `None` if it is to begin with the log, whose start is 0 then. It ends at or behind `start()`. It may be older than the newest, so that
-    /// such a replica holds some of the log before the newest one, too. Safe however old it is: whatever that replica may have
-    /// acknowledged lies below `start()`.
+    /// The complete snapshot that a replica takes that begins anew; `None` if it is to begin with the log, whose start is 0 then.
+    /// It ends at or behind `start()`. It may be older than the newest, so that such a replica holds some of the log before the newest
+    /// one, too. Safe however old it is: whatever that replica may have acknowledged lies below `start()`.
     fn replica_snapshot(&self) -> Option<LogOffset>;
 
     /// The size in bytes of a snapshot that can be read now; `None` when this replica doesn't hold it.

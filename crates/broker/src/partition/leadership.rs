@@ -110,6 +110,8 @@ pub(crate) struct FollowerFetch {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Pending {
     isr: Vec<i32>,
+    /// The broker epochs that its members had fetched with when it was judged, as far as they had named one (KIP-903).
+    broker_epochs: BTreeMap<i32, i64>,
     /// Whether an attempt may have taken effect unseen.
     uncertain: bool,
 }
@@ -324,7 +326,7 @@ impl Leadership {
         };
         let joins = |candidate: &&i32| **candidate == id || stays(candidate);
         let isr = self.role.replicas.iter().filter(joins).copied().collect();
-        self.pending = Some(Pending { isr, uncertain: false });
+        self.open(isr);
         true
     }
 
@@ -364,7 +366,7 @@ impl Leadership {
         if isr.len() == self.role.isr.len() || !isr.contains(&self.node_id) {
             return false;
         }
-        self.pending = Some(Pending { isr, uncertain: false });
+        self.open(isr);
         true
     }
 
@@ -373,7 +375,7 @@ impl Leadership {
         if !self.is_leader() || !self.role.recovering || self.pending.is_some() {
             return false;
         }
-        self.pending = Some(Pending { isr: self.role.isr.clone(), uncertain: false });
+        self.open(self.role.isr.clone());
         true
     }
 
@@ -382,10 +384,15 @@ impl Leadership {
         self.pending.as_ref().map(|pending| pending.isr.as_slice())
     }
 
-    /// The broker epochs that these followers fetched with, as far as they named one.
-    pub(crate) fn judged_epochs(&self, isr: &[i32]) -> BTreeMap<i32, i64> {
+    /// The broker epochs that the proposal was judged by. Who fetches under another one since then was not judged.
+    pub(crate) fn judged_epochs(&self) -> BTreeMap<i32, i64> {
+        self.pending.as_ref().map(|pending| pending.broker_epochs.clone()).unwrap_or_default()
+    }
+
+    fn open(&mut self, isr: Vec<i32>) {
         let named = |id: &i32| self.followers.get(id)?.broker_epoch.filter(|epoch| *epoch >= 0);
-        isr.iter().filter_map(|id| Some((*id, named(id)?))).collect()
+        let broker_epochs = isr.iter().filter_map(|id| Some((*id, named(id)?))).collect();
+        self.pending = Some(Pending { isr, broker_epochs, uncertain: false });
     }
 
     /// The proposal took effect: it is the state now, under a new partition epoch. False if it was overtaken by a newer state.
@@ -467,6 +474,18 @@ mod tests {
         assert_eq!(leadership.committed(12, 5, LAG, alive), Some(11));
         fetch(&mut leadership, 3, 4, 12, 5);
         assert_eq!(leadership.committed(12, 5, LAG, alive), Some(11), "3 is far behind and not in sync");
+    }
+
+    #[test]
+    fn kip_903_a_proposal_names_the_incarnations_that_were_judged() {
+        let mut leadership = leading(&[1, 2], 10);
+        fetch(&mut leadership, 2, 10, 10, 5);
+        fetch(&mut leadership, 3, 10, 10, 5);
+        assert!(leadership.propose_expansion(3, 10, alive, before));
+        // 2 comes back without its log while the proposal waits to be sent.
+        let anew = FollowerFetch { offset: 0, log_start: 0, broker_epoch: 60, leader_end: 10 };
+        assert!(leadership.note_fetch(2, anew, 6));
+        assert_eq!(leadership.judged_epochs(), BTreeMap::from([(2, 9), (3, 9)]));
     }
 
     #[test]

@@ -141,7 +141,7 @@ impl Partition {
             leader_epoch: leadership.role.leader_epoch,
             partition_epoch: leadership.role.partition_epoch,
             isr: isr.to_vec(),
-            broker_epochs: leadership.judged_epochs(isr),
+            broker_epochs: leadership.judged_epochs(),
             recovered: true,
         })
     }
