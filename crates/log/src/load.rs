@@ -376,20 +376,34 @@ impl Loader<'_> {
                     epochs.assign(header.partition_leader_epoch, header.base_offset);
                 }
             })?;
-            if position + 1 < bases.len() {
+            let later = &bases[position + 1..];
+            if cut > 0 {
+                self.remove_behind_damage(later)?;
+                segment.cut_tail()?;
+            }
+            if !later.is_empty() {
                 segment.seal()?;
             }
             if cut > 0 {
-                // Nothing behind damage can be trusted: offsets would have a hole that was never compacted.
-                for later in &bases[position + 1..] {
-                    tracing::warn!(partition = %self.options.partition, segment = later, "removing a segment behind damage");
-                    self.segments.remove(later);
-                    remove_segment_files(&self.options.world, &self.options.dir, *later)?;
-                }
                 break;
             }
         }
         Ok(())
+    }
+
+    /// Nothing behind damage can be trusted: offsets would have a hole that was never compacted. The segments go before the damage does,
+    /// the last one first, so that a crash meanwhile leaves the damage to be found again rather than a hole that looks like a whole log.
+    fn remove_behind_damage(&mut self, bases: &[i64]) -> Result<(), LogError> {
+        let LogOptions { world, dir, partition, .. } = self.options;
+        for base in bases.iter().rev() {
+            tracing::warn!(%partition, segment = base, "removing a segment behind damage");
+            self.segments.remove(base);
+            remove_segment_files(world, dir, *base)?;
+        }
+        if bases.is_empty() {
+            return Ok(());
+        }
+        world.disk.sync_dir(dir).map_err(|error| LogError::io("flushing", dir, error))
     }
 
     fn indexes_are_sane(&self, segment: &Segment) -> Result<bool, LogError> {

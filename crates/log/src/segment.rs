@@ -462,8 +462,8 @@ impl Segment {
         }
     }
 
-    /// Checks every batch, rebuilds the indexes, and cuts the file behind the last good batch. Returns the bytes that
-    /// were cut off; `visit` sees every good batch.
+    /// Checks every batch, rebuilds the indexes, and takes the segment to end behind the last good batch. Returns how many bytes the file
+    /// has behind that, which [`Segment::cut_tail`] removes; `visit` sees every good batch.
     pub(crate) fn recover(
         &self,
         index_interval: u64,
@@ -500,10 +500,12 @@ impl Segment {
         }
         self.size.store(good, Ordering::Release);
         self.times.lock().max.get_or_insert(MaxTimestamp { timestamp: -1, offset: self.base_offset });
-        if good < length {
-            self.file.set_len(good).map_err(|error| self.io("truncating", error))?;
-        }
         Ok(length - good)
+    }
+
+    /// Cuts off what the file has behind the segment's end.
+    pub(crate) fn cut_tail(&self) -> Result<(), LogError> {
+        self.file.set_len(self.size()).map_err(|error| self.io("truncating", error))
     }
 
     /// Whether there are nothing but zeros from `position` to the end of the file: its space was preallocated, or filled ahead.

@@ -36,8 +36,15 @@ impl Log {
         // The cache goes first: nobody may read there what the files don't hold.
         self.tail.lock().reset(offset);
         let config = self.config();
-        for segment in removed.values() {
+        // The last one goes first and their names are durably gone before the cut, so that a crash meanwhile leaves no hole.
+        for segment in removed.values().rev() {
             self.doom_segment(writer, segment, &config)?;
+        }
+        if !removed.is_empty() {
+            self.world
+                .disk
+                .sync_dir(&self.dir)
+                .map_err(|error| LogError::io("flushing", &self.dir, error))?;
         }
         let active = self.active();
         active.truncate_to(offset)?;

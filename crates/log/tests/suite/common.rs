@@ -7,8 +7,8 @@ use log::{
 };
 use std::io::{self, IoSlice};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// A clock that only moves when it is told to.
 pub(crate) struct ManualClock(pub(crate) AtomicI64);
@@ -34,11 +34,23 @@ pub(crate) struct Faults {
     pub(crate) fail_syncs: AtomicBool,
     /// Let this many bytes of the next failing write through.
     pub(crate) torn_bytes: AtomicU64,
+    /// Do none of the changes that come after so many: to lengths and names of files. Unlimited if it was never set.
+    pub(crate) dies_after: OnceLock<AtomicI64>,
     pub(crate) vectored_writes: AtomicU64,
     pub(crate) syncs: AtomicU64,
     pub(crate) reads: AtomicU64,
     /// Bytes that need not be cached any more.
     pub(crate) forgotten: AtomicU64,
+}
+
+impl Faults {
+    /// Does a change to a file's length or name, unless the process would have died before.
+    fn change(&self, does: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        match self.dies_after.get().is_some_and(|left| left.fetch_sub(1, Ordering::Relaxed) <= 0) {
+            true => Err(refused()),
+            false => does(),
+        }
+    }
 }
 
 /// The machine's disk with faults on demand.
@@ -88,7 +100,7 @@ impl File for FaultyFile {
     }
 
     fn set_len(&self, length: u64) -> io::Result<()> {
-        self.file.set_len(length)
+        self.faults.change(|| self.file.set_len(length))
     }
 
     fn length(&self) -> io::Result<u64> {
@@ -116,11 +128,11 @@ impl Disk for FaultyDisk {
         if self.0.fail_writes.load(Ordering::Relaxed) {
             return Err(refused());
         }
-        SystemDisk.rename(from, to)
+        self.0.change(|| SystemDisk.rename(from, to))
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
-        SystemDisk.remove_file(path)
+        self.0.change(|| SystemDisk.remove_file(path))
     }
 
     fn remove_dir_all(&self, path: &Path) -> io::Result<()> {

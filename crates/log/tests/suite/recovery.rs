@@ -1,5 +1,6 @@
 //! Crashes, damage and failing disks.
 use crate::common::{Bench, batch, batch_at, contents};
+use base::World;
 use log::{Batch, Log, LogConfig, LogError, Origin, ReadLimits};
 use proptest::prelude::*;
 use std::sync::atomic::Ordering;
@@ -93,6 +94,49 @@ proptest! {
         let values = |list: &[(i64, String)]| list.iter().map(|(_, value)| value.clone()).collect::<Vec<_>>();
         prop_assert_eq!(values(&after), values(&before[..after.len()]));
     }
+}
+
+/// Does something to a log of many segments in a process that dies after so many changes to its files, for every such number. Whatever
+/// it had come to, the next start finds the beginning of what was there, without a hole.
+fn at_every_death(prepare: impl Fn(&Bench), does: impl Fn(&Bench) -> Result<(), LogError>) {
+    for changes in 0.. {
+        let bench = bench(600);
+        let log = bench.open();
+        fill(&log, 40);
+        assert!(log.segment_offsets().len() > 5, "the test needs segments");
+        let before = contents(&log, 0);
+        log.flush().expect("flush");
+        drop(log);
+        prepare(&bench);
+        bench.faults.dies_after.set(changes.into()).expect("set once");
+        let done = does(&bench).is_ok();
+        let healthy = Bench { world: World::system(), ..bench };
+        let after = contents(&healthy.open(), 0);
+        assert!(!after.is_empty() && after.len() <= before.len(), "after {changes} changes");
+        assert_eq!(after, before[..after.len()], "after {changes} changes");
+        if done {
+            assert!(changes > 5 && after.len() < before.len());
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_death_while_damage_is_cut_off_leaves_no_hole() {
+    let damage = |bench: &Bench| {
+        let offsets = bench.open().segment_offsets();
+        let path = bench.log_path().join(format!("{:020}.log", offsets[1]));
+        let mut content = std::fs::read(&path).expect("the file");
+        let last = content.len() - 1;
+        content[last] ^= 1;
+        std::fs::write(&path, content).expect("damaged");
+    };
+    at_every_death(damage, |bench| bench.try_open(false, 0).map(drop));
+}
+
+#[test]
+fn a_death_during_a_truncation_leaves_no_hole() {
+    at_every_death(|_| (), |bench| bench.try_open(false, 0)?.truncate_to(7).map(drop));
 }
 
 #[test]
