@@ -7,6 +7,7 @@ use super::disk::Medium;
 use super::node::DATA;
 use bytes::Bytes;
 use log::Batch;
+use std::collections::BTreeMap;
 use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 
@@ -75,6 +76,24 @@ pub(super) fn flushed_end(medium: &Medium, folder: &str) -> i64 {
         .filter_map(|(path, _)| Some(batches(&path, medium.flushed(&path)).0.last()?.end_offset))
         .max()
         .unwrap_or(0)
+}
+
+/// Up to where two disks would have the same batches of the log in a folder if the power went now. Beyond it one may have more, or
+/// both have what different leaders wrote.
+pub(super) fn agreed_end(one: &Medium, other: &Medium, folder: &str) -> i64 {
+    let (one, other) = (flushed_batches(one, folder), flushed_batches(other, folder));
+    let agreed = one.iter().filter(|(base, batch)| other.get(*base) == Some(*batch));
+    agreed.last().map_or(0, |(_, batch)| batch.header().next_offset())
+}
+
+/// What the log in a folder would consist of if the power went now, by base offset.
+fn flushed_batches(medium: &Medium, folder: &str) -> BTreeMap<i64, Batch> {
+    let files = files(medium, folder, "log").into_iter();
+    let batches = files.flat_map(|(path, _)| {
+        let flushed = Bytes::copy_from_slice(medium.flushed(&path));
+        Batch::iter(flushed).map_while(Result::ok).take_while(Batch::crc_is_valid)
+    });
+    batches.map(|batch| (batch.header().base_offset, batch)).collect()
 }
 
 /// The folders of partitions of a topic.

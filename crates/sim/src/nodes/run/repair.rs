@@ -235,17 +235,18 @@ impl Simulation {
     }
 
     /// The znode log of a node that is down loses bits: of what the node has noted as flushed, or of anything if all others have
-    /// all of it. What was flushed since looks like a torn write if it is damaged, and takes all behind it along.
+    /// all of it, byte for byte: what another leader wrote at the same offsets is nothing to get it back from. What was flushed since looks like a torn write if it is damaged, and takes all behind it along.
     /// If it was stopped properly, only what the next start reads is damaged: the rest would stay unseen until a snapshot is newer.
     pub(super) fn rot_znodes(&mut self, node: usize, was_stopped: bool) {
         let others = self.machines.iter().enumerate().filter(|(other, _)| *other != node);
-        let flushed = others.map(|(_, other)| damage::flushed_end(&other.medium.lock(), ZNODES));
-        let flushed = flushed.min().unwrap_or(0);
-        let machine = &mut self.machines[node];
-        let mut medium = machine.medium.lock();
+        let mine = self.machines[node].medium.lock();
+        let agreed = others.map(|(_, other)| damage::agreed_end(&mine, &other.medium.lock(), ZNODES));
+        let agreed = agreed.min().unwrap_or(0);
+        drop(mine);
+        let mut medium = self.machines[node].medium.lock();
         let noted = damage::noted(&medium);
-        let has_all = flushed >= damage::flushed_end(&medium, ZNODES).max(self.ledger.end());
-        let below = if has_all { flushed } else { noted.max(damage::snapshot_end(&medium)) };
+        let has_all = agreed >= damage::flushed_end(&medium, ZNODES).max(self.ledger.end());
+        let below = if has_all { agreed } else { noted.max(damage::snapshot_end(&medium)) };
         let from = if was_stopped { damage::snapshot_end(&medium) + 1 } else { 0 };
         let did = damage::rot_znodes(&mut medium, &mut self.dice, from..=below);
         self.network.note(format_args!("node {node} rots: {did:?}"));
@@ -264,12 +265,14 @@ impl Simulation {
         }
         let folder = self.dice.pick(&folders).clone();
         let others = self.machines.iter().enumerate().filter(|(other, _)| *other != node);
+        let mine = self.machines[node].medium.lock();
         let ends = others.filter_map(|(_, other)| {
             let medium = other.medium.lock();
             let has = damage::folders(&medium, TOPIC).contains(&folder);
-            has.then(|| damage::flushed_end(&medium, &folder))
+            has.then(|| damage::agreed_end(&mine, &medium, &folder))
         });
         let below = ends.min().unwrap_or(0);
+        drop(mine);
         let mut medium = self.machines[node].medium.lock();
         let did = damage::rot_partition(&mut medium, &mut self.dice, &folder, below);
         self.network.note(format_args!("node {node} rots: {did:?}"));
