@@ -7,6 +7,7 @@ use super::super::damage::{self, ZNODES};
 use super::super::disk::Medium;
 use super::super::kafka::TOPIC;
 use super::super::process::Process;
+use super::super::zk::Ledger;
 use super::{COMPARE_MS, Machine, Simulation};
 use std::collections::BTreeSet;
 use uuid::Uuid;
@@ -45,6 +46,14 @@ impl Frail {
     }
 }
 
+/// When a node's present process registered its broker, if it has.
+fn registered_at(ledger: &Ledger, node: usize, machine: &Machine) -> Option<i64> {
+    machine.process.as_ref()?;
+    let id = format!("/brokers/ids/{node}");
+    ledger.at(&id, i64::MAX)?;
+    ledger.changes(&id, machine.started_at_zxid, i64::MAX).last()
+}
+
 impl Simulation {
     /// Whether a replica that lacks something may count as in sync.
     pub(super) fn is_exposed(&self) -> bool {
@@ -69,8 +78,13 @@ impl Simulation {
         let Some(frail) = &mut self.frail else { return };
         let node = frail.node;
         if !frail.exposed.is_empty() {
-            let counts = |isr: &[i32]| isr.contains(&(node as i32));
-            let exposed = self.ledger.in_sync().filter(|(_, isr)| counts(isr)).map(|(path, _)| path);
+            let registered = registered_at(&self.ledger, node, &self.machines[node]);
+            // A state that was written since the node registered again vouches for what it is now.
+            let is_outdated = |path: &str| {
+                registered.is_none_or(|zxid| self.ledger.changes(path, zxid, i64::MAX).next().is_none())
+            };
+            let counts = |path: &str, isr: &[i32]| isr.contains(&(node as i32)) && is_outdated(path);
+            let exposed = self.ledger.in_sync().filter(|(path, isr)| counts(path, isr)).map(|(path, _)| path);
             let exposed: BTreeSet<&str> = exposed.collect();
             frail.exposed.retain(|path| exposed.contains(path.as_str()));
         }
@@ -146,11 +160,8 @@ impl Simulation {
     /// another one takes over only once the node is back, nobody has seen that it was gone, and it stays in sync by name.
     fn is_calm(&self, node: usize) -> bool {
         let is_well = |(other, machine): (usize, &Machine)| {
-            let id = format!("/brokers/ids/{other}");
-            let registered = self.ledger.at(&id, i64::MAX).is_some()
-                && self.ledger.changes(&id, machine.started_at_zxid, i64::MAX).next().is_some();
             machine.process.as_ref().is_some_and(Process::serves)
-                && registered
+                && registered_at(&self.ledger, other, machine).is_some()
                 && machine.paused_until_ms.is_none()
                 && !machine.medium.lock().trouble().is_any()
         };
