@@ -32,6 +32,8 @@ pub struct IsrChange {
     pub isr: Vec<i32>,
     /// The broker epochs that followers fetched with, as far as they named any: whom the leader judged (KIP-903).
     pub broker_epochs: BTreeMap<i32, i64>,
+    /// Whether to write the state even if it says the same already, so that no attempt on the state before takes effect any more.
+    pub settles: bool,
     /// Whether the leader has recovered from its unclean election (KIP-704). False leaves the mark as it is.
     pub recovered: bool,
 }
@@ -136,7 +138,7 @@ async fn prepare(
         return Err(IsrError::Conflict);
     }
     let recovery = if change.recovered { 0 } else { state.leader_recovery_state };
-    if state.isr == change.isr && state.leader_recovery_state == recovery {
+    if !change.settles && state.isr == change.isr && state.leader_recovery_state == recovery {
         return Ok(Prepared::IsSo(stat.version));
     }
     let next = PartitionState { isr: change.isr.clone(), leader_recovery_state: recovery, ..state };

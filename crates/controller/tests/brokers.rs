@@ -149,6 +149,7 @@ impl Broker {
             partition_epoch: partition.partition_epoch,
             isr: isr.to_vec(),
             broker_epochs: BTreeMap::new(),
+            settles: false,
             recovered: false,
         };
         self.controller.alter_isr(vec![change]).await[0]
@@ -222,6 +223,7 @@ async fn only_one_of_two_changes_of_one_state_is_made() {
         partition_epoch: 2,
         isr: vec![0],
         broker_epochs: BTreeMap::new(),
+        settles: false,
         recovered: false,
     };
     first.until_partition("t", |partition| partition.partition_epoch == 2).await;
@@ -302,6 +304,7 @@ async fn kip_455_replicas_move_when_the_new_ones_are_in_sync() {
     let assignment: TopicAssignment = cluster.json("/brokers/topics/t").await;
     assert_eq!(assignment.partitions[&0], [2, 1, 0]);
     assert_eq!((&assignment.adding_replicas[&0], &assignment.removing_replicas[&0]), (&vec![2], &vec![0]));
+    third.until_partition("t", |partition| partition.adding == [2]).await;
     let ongoing = third.controller.list_partition_reassignments(None);
     assert_eq!((ongoing.len(), ongoing[0].replicas.as_slice()), (1, &[2, 1, 0][..]));
     let grown = third.controller.create_partitions("t", 2, None, false, PATIENCE_MS).await;
@@ -508,11 +511,18 @@ async fn kip_903_a_change_of_in_sync_replicas_names_the_incarnations_that_were_j
         partition_epoch: alone.partition_epoch,
         isr: vec![0, 1],
         broker_epochs: BTreeMap::from([(1, epoch)]),
+        settles: false,
         recovered: false,
     };
     assert_eq!(first.controller.alter_isr(vec![change(judged)]).await, [Err(IsrError::Conflict)]);
     let now = view.brokers[&1].epoch;
     assert_eq!(first.controller.alter_isr(vec![change(now)]).await, [Ok(alone.partition_epoch + 1)]);
+    // What is there already needs no new state, unless an attempt on the old one may be under way.
+    let again = IsrChange { partition_epoch: alone.partition_epoch + 1, ..change(now) };
+    assert_eq!(first.controller.alter_isr(vec![again.clone()]).await, [Ok(alone.partition_epoch + 1)]);
+    let settling = IsrChange { settles: true, ..again };
+    assert_eq!(first.controller.alter_isr(vec![settling]).await, [Ok(alone.partition_epoch + 2)]);
+    assert_eq!(first.controller.alter_isr(vec![change(now)]).await, [Err(IsrError::Conflict)]);
     cluster.stop().await;
 }
 

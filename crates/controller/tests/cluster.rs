@@ -264,6 +264,7 @@ async fn changes_of_in_sync_replicas_are_compared_and_set_one_by_one() {
         partition_epoch,
         isr: vec![0],
         broker_epochs: BTreeMap::new(),
+        settles: false,
         recovered: true,
     };
     let mut absent = change("t", 0, 0, 1);

@@ -114,6 +114,8 @@ struct Pending {
     broker_epochs: BTreeMap<i32, i64>,
     /// Whether an attempt may have taken effect unseen.
     uncertain: bool,
+    /// What to write instead, so that the attempt can't take effect any more: it was refused since, and would be forever.
+    settling: Option<Vec<i32>>,
 }
 
 /// What taking over a role changed.
@@ -379,9 +381,15 @@ impl Leadership {
         true
     }
 
-    /// The in-sync replicas that are proposed, if a proposal is open.
+    /// The in-sync replicas that are to be written, if a proposal is open.
     pub(crate) fn proposed(&self) -> Option<&[i32]> {
-        self.pending.as_ref().map(|pending| pending.isr.as_slice())
+        let pending = self.pending.as_ref()?;
+        Some(pending.settling.as_ref().unwrap_or(&pending.isr))
+    }
+
+    /// Whether the state must be written even if it says already what is proposed.
+    pub(crate) fn settles(&self) -> bool {
+        self.pending.as_ref().is_some_and(|pending| pending.settling.is_some())
     }
 
     /// The broker epochs that the proposal was judged by. Who fetches under another one since then was not judged.
@@ -390,9 +398,13 @@ impl Leadership {
     }
 
     fn open(&mut self, isr: Vec<i32>) {
+        let broker_epochs = self.named_epochs(&isr);
+        self.pending = Some(Pending { isr, broker_epochs, uncertain: false, settling: None });
+    }
+
+    fn named_epochs(&self, isr: &[i32]) -> BTreeMap<i32, i64> {
         let named = |id: &i32| self.followers.get(id)?.broker_epoch.filter(|epoch| *epoch >= 0);
-        let broker_epochs = isr.iter().filter_map(|id| Some((*id, named(id)?))).collect();
-        self.pending = Some(Pending { isr, broker_epochs, uncertain: false });
+        isr.iter().filter_map(|id| Some((*id, named(id)?))).collect()
     }
 
     /// The proposal took effect: it is the state now, under a new partition epoch. False if it was overtaken by a newer state.
@@ -409,12 +421,27 @@ impl Leadership {
         fits
     }
 
-    /// The proposal was refused. It is dropped if it can't have taken effect; otherwise it stays until a newer state arrives.
-    pub(crate) fn refuse(&mut self, leader_epoch: i32, isr: &[i32]) {
+    /// The proposal was refused. It is dropped if it can't have taken effect. If an earlier attempt at it may have, or still may, it goes on
+    /// counting until a newer state arrives; to bring one about, what is known to be in sync is to be written anew, because whatever the
+    /// refusal is for, a member that is gone or is another incarnation, may never pass. True the first time that is so.
+    pub(crate) fn refuse(
+        &mut self,
+        leader_epoch: i32,
+        isr: &[i32],
+        high_watermark: i64,
+        registered: impl Fn(i32) -> Option<i64>,
+    ) -> bool {
         let fits = self.role.leader_epoch == leader_epoch && self.proposed() == Some(isr);
-        if fits && self.pending.as_ref().is_some_and(|pending| !pending.uncertain) {
-            self.pending = None;
+        if !fits || self.pending.as_ref().is_none_or(|pending| !pending.uncertain) {
+            self.pending.take_if(|_| fits);
+            return false;
         }
+        let stays = |id: &i32| !self.is_another(*id, high_watermark, registered(*id));
+        let known: Vec<i32> = self.role.isr.iter().copied().filter(stays).collect();
+        let broker_epochs = self.named_epochs(&known);
+        let Some(pending) = &mut self.pending else { return false };
+        pending.broker_epochs = broker_epochs;
+        pending.settling.replace(known).is_none()
     }
 
     /// Nobody knows whether the proposal took effect; it is to be tried again. False if it was overtaken by a newer state.
@@ -522,15 +549,42 @@ mod tests {
         assert!(leadership.propose_shrinking((12, 0), 1_901, LAG, before));
         assert_eq!(leadership.proposed(), Some(&[1, 2][..]), "2 has everything, however long ago it fetched");
         assert_eq!(leadership.committed(12, 1_901, LAG, alive), Some(10));
-        leadership.refuse(5, &[1, 2]);
+        assert!(!leadership.refuse(5, &[1, 2], 0, before));
         assert_eq!(leadership.proposed(), None);
         assert!(leadership.propose_shrinking((12, 0), 1_901, LAG, before));
         assert!(leadership.doubt(5, &[1, 2]));
-        leadership.refuse(5, &[1, 2]);
+        assert!(leadership.refuse(5, &[1, 2], 0, before));
         assert!(leadership.proposed().is_some(), "an earlier attempt may have taken effect");
         leadership.take_over(role(5, 8, &[1, 2]), 12, 1_902);
         assert_eq!(leadership.proposed(), None);
         assert_eq!(leadership.committed(12, 1_902, LAG, alive), Some(12));
+    }
+
+    #[test]
+    fn a_proposal_that_is_refused_for_good_is_settled_though_nobody_knows_of_an_earlier_attempt() {
+        let mut leadership = leading(&[1, 2], 10);
+        fetch(&mut leadership, 2, 10, 10, 5);
+        fetch(&mut leadership, 3, 10, 10, 5);
+        assert!(leadership.propose_expansion(3, 10, alive, before));
+        assert!(leadership.doubt(5, &[1, 2, 3]));
+        // 2 registers anew and has not fetched since; the attempt names an incarnation that is no more.
+        let anew = |id| if id == 2 { Some(60) } else { before(id) };
+        assert!(leadership.refuse(5, &[1, 2, 3], 10, anew));
+        assert!(leadership.settles());
+        assert_eq!(leadership.proposed(), Some(&[1][..]), "nobody vouches for 2");
+        assert_eq!(leadership.committed(12, 6, LAG, alive), Some(10), "all of them may be in sync");
+        // The settling write is refused, too, because 2 has fetched meanwhile; it is judged again.
+        leadership.note_fetch(
+            2,
+            FollowerFetch { offset: 10, log_start: 0, broker_epoch: 60, leader_end: 10 },
+            6,
+        );
+        assert!(!leadership.refuse(5, &[1], 10, anew), "this comes again by itself");
+        assert_eq!(leadership.proposed(), Some(&[1, 2][..]));
+        assert_eq!(leadership.judged_epochs(), BTreeMap::from([(2, 60)]));
+        assert!(leadership.accept(5, &[1, 2], 8));
+        assert!(!leadership.settles() && leadership.proposed().is_none());
+        assert!(leadership.propose_expansion(3, 10, alive, anew), "and 3 may be proposed again");
     }
 
     #[test]
@@ -542,11 +596,11 @@ mod tests {
         fetch(&mut leadership, 3, 10, 10, 5);
         assert!(leadership.propose_expansion(3, 10, any, back));
         assert_eq!(leadership.proposed(), Some(&[1, 3][..]));
-        leadership.refuse(5, &[1, 3]);
+        leadership.refuse(5, &[1, 3], 10, back);
         let short = FollowerFetch { offset: 8, log_start: 0, broker_epoch: 60, leader_end: 10 };
         leadership.note_fetch(2, short, 6);
         assert!(leadership.propose_shrinking((10, 10), 7, LAG, back), "it lost what it had");
-        leadership.refuse(5, &[1]);
+        leadership.refuse(5, &[1], 10, back);
         leadership.note_fetch(2, FollowerFetch { offset: 10, ..short }, 8);
         assert!(!leadership.propose_shrinking((10, 10), 8, LAG, back));
         assert!(leadership.propose_expansion(3, 10, any, back));

@@ -142,6 +142,7 @@ impl Partition {
             partition_epoch: leadership.role.partition_epoch,
             isr: isr.to_vec(),
             broker_epochs: leadership.judged_epochs(),
+            settles: leadership.settles(),
             recovered: true,
         })
     }
@@ -161,9 +162,14 @@ impl Partition {
                 }
             }
             Err(error @ (IsrError::Fenced | IsrError::Conflict)) => {
-                leadership.refuse(change.leader_epoch, &change.isr);
+                let registered = |id| self.neighbours.epoch_of(id);
+                let high_watermark = self.log.high_watermark();
+                let settles = leadership.refuse(change.leader_epoch, &change.isr, high_watermark, registered);
                 drop(leadership);
                 tracing::debug!(partition = %self, isr = ?change.isr, %error, "a change of in-sync replicas was refused");
+                if settles {
+                    self.propose();
+                }
                 // Without the proposed replica, which counted, more may be committed.
                 self.advance();
             }
