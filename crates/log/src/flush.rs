@@ -63,6 +63,11 @@ impl Log {
                     .map_err(|error| LogError::io("flushing", &path, error))?;
             }
         }
+        self.sync_dir()
+    }
+
+    /// Makes durable which files there are.
+    pub(crate) fn sync_dir(&self) -> Result<(), LogError> {
         self.world.disk.sync_dir(&self.dir).map_err(|error| LogError::io("flushing", &self.dir, error))
     }
 

@@ -202,10 +202,7 @@ impl Log {
         drop(writer);
         self.flush()?;
         self.active().sync(true).map_err(|error| self.fail(error))?;
-        self.world
-            .disk
-            .sync_dir(&self.dir)
-            .map_err(|error| self.fail(LogError::io("flushing", &self.dir, error)))?;
+        self.sync_dir().map_err(|error| self.fail(error))?;
         self.closed.store(true, Ordering::Release);
         self.tail.lock().reset(log_end);
         Ok(())

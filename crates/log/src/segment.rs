@@ -503,9 +503,10 @@ impl Segment {
         Ok(length - good)
     }
 
-    /// Cuts off what the file has behind the segment's end.
+    /// Cuts off what the file has behind the segment's end, durably.
     pub(crate) fn cut_tail(&self) -> Result<(), LogError> {
-        self.file.set_len(self.size()).map_err(|error| self.io("truncating", error))
+        self.file.set_len(self.size()).map_err(|error| self.io("truncating", error))?;
+        self.file.sync_data().map_err(|error| self.io("flushing", error))
     }
 
     /// Whether there are nothing but zeros from `position` to the end of the file: its space was preallocated, or filled ahead.

@@ -1,4 +1,7 @@
 //! Taking back the end of a log: a follower that diverged, or one that starts over elsewhere.
+//!
+//! Invariant: what was taken back is durably gone before anything else is appended. If it came back behind newer batches when the
+//! power goes, the log would pass for one of the newer epoch while it holds what an older leader wrote.
 use crate::error::LogError;
 use crate::partition_log::{Log, Writer};
 use std::sync::Arc;
@@ -41,13 +44,11 @@ impl Log {
             self.doom_segment(writer, segment, &config)?;
         }
         if !removed.is_empty() {
-            self.world
-                .disk
-                .sync_dir(&self.dir)
-                .map_err(|error| LogError::io("flushing", &self.dir, error))?;
+            self.sync_dir()?;
         }
         let active = self.active();
         active.truncate_to(offset)?;
+        active.sync(false)?;
         active.max_timestamp()?;
         // The log may start within the batch that went.
         self.set_end(active.next_offset()?.max(self.log_start_offset()))?;
@@ -85,6 +86,7 @@ impl Log {
             self.doom_segment(writer, segment, &config)?;
         }
         let fresh = self.create_segment(&config, offset)?;
+        self.sync_dir()?;
         *self.segments.write() = [(offset, fresh)].into();
         self.log_start.store(offset, Ordering::Release);
         self.high_watermark.store(offset, Ordering::Release);
