@@ -145,6 +145,8 @@ impl<'a> Alternation<'a> {
         cluster: &mut Cluster,
         rate: Option<f64>,
     ) -> Result<Vec<Figure>> {
+        // What the last turn left to the system to write would be written in this one, and its server would pay for the other's files.
+        rustix::fs::sync();
         std::thread::sleep(SETTLE);
         let figures = self.turn(workload, cluster, self.lengths().turn, rate)?;
         let shown: Vec<String> =

@@ -10,7 +10,8 @@ use std::fmt::Write as _;
 const HOW: &str = "\
 Every workload runs turn by turn, ours, the peer's, ours, the peer's, on clusters that run side by side on this machine; both are warmed up by the workload \
 before its turns count. A ratio is Zoolog's figure divided by the peer's of the same turn; tables show the median of the turns and, in brackets, \
-the least and the most. Workloads about start, memory and recovery get new clusters for each turn.
+the least and the most. Workloads about start, memory and recovery get new clusters for each turn. Before each turn the system writes what it still \
+holds back of all files (`sync`), so that no turn waits for the disk on behalf of the one before.
 
 The load generators are one thread each, with frames that are encoded once and many requests on their way (`32x32`: 32 connections with 32 each; `1x1`: \
 a client that waits for every answer). They check every answer. \

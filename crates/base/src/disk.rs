@@ -1,9 +1,11 @@
 //! Files and folders behind a trait, so that tests can make a disk fail and a simulator can own it.
 //!
 //! Reads and writes are positioned: a [`File`] has no cursor and can be shared by readers and one writer.
+use crate::unflushed::Unflushed;
 use std::ffi::CString;
 use std::fs;
 use std::io::{self, IoSlice};
+use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
@@ -12,6 +14,10 @@ use std::sync::Arc;
 
 /// The most slices that one vectored write passes to the kernel (Linux' UIO_MAXIOV).
 const IO_SLICES_MAX: usize = 1024;
+
+/// A file that is larger than this is removed in steps of as much: a file system that frees hundreds of megabytes at once, and may have to
+/// tell the medium, holds up everybody's flushes until it is through.
+const REMOVE_BYTES: u64 = 16 << 20;
 
 /// How a file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +46,8 @@ pub trait File: Send + Sync {
     fn write_all_at(&self, buffer: &[u8], offset: u64) -> io::Result<()>;
     /// Writes all slices one after another from `offset` on, in as few system calls as possible.
     fn write_all_vectored_at(&self, slices: &[IoSlice<'_>], offset: u64) -> io::Result<()>;
-    /// Returns once the content (not the times) is on the medium: fdatasync.
+    /// Returns once the content (not the times) is on the medium: fdatasync. Much content goes there in pieces, so that flushes of other
+    /// files come in between.
     fn sync_data(&self) -> io::Result<()>;
     /// Says that nobody is expected to read these bytes soon, so that the system may use the memory that caches them for something
     /// else. A hint: it changes no content, what is not on the medium stays in memory, and a failure means nothing.
@@ -99,7 +106,7 @@ pub trait Disk: Send + Sync {
     fn read_dir(&self, path: &Path) -> io::Result<Vec<Entry>>;
     /// Atomically renames a file or folder, replacing a file of the new name.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
-    /// Removes a file.
+    /// Removes a file. Who has it open may find a large one cut.
     fn remove_file(&self, path: &Path) -> io::Result<()>;
     /// Removes a folder with everything in it.
     fn remove_dir_all(&self, path: &Path) -> io::Result<()>;
@@ -153,11 +160,74 @@ pub trait Disk: Send + Sync {
 #[derive(Debug)]
 pub struct SystemDisk;
 
-struct SystemFile(Arc<fs::File>);
+struct SystemFile {
+    file: Arc<fs::File>,
+    unflushed: Unflushed,
+}
+
+impl SystemFile {
+    fn new(file: fs::File) -> SystemFile {
+        SystemFile { file: Arc::new(file), unflushed: Unflushed::default() }
+    }
+}
+
+/// Hands a range of a file to the medium and waits for it. Nothing is durable by that, and a failure shows again when the file is flushed.
+#[cfg(target_os = "linux")]
+fn write_back(file: &fs::File, range: Range<u64>) {
+    let (Ok(offset), Ok(length)) =
+        (libc::off64_t::try_from(range.start), libc::off64_t::try_from(range.end - range.start))
+    else {
+        return;
+    };
+    let flags =
+        libc::SYNC_FILE_RANGE_WAIT_BEFORE | libc::SYNC_FILE_RANGE_WRITE | libc::SYNC_FILE_RANGE_WAIT_AFTER;
+    // SAFETY: the descriptor is open as long as `file` is borrowed; the call takes no memory of this process.
+    let _unheeded = unsafe { libc::sync_file_range(file.as_raw_fd(), offset, length, flags) };
+}
+
+#[cfg(not(target_os = "linux"))]
+fn write_back(_: &fs::File, _: Range<u64>) {}
+
+/// Removes a file whose size makes it worth to free its space in steps. Its name goes first, so that nobody finds a part of it.
+fn remove_large(path: &Path, length: u64) -> io::Result<()> {
+    let file = fs::OpenOptions::new().write(true).open(path)?;
+    fs::remove_file(path)?;
+    let mut left = length;
+    while left > 0 {
+        left = left.saturating_sub(REMOVE_BYTES);
+        // The name is gone, which is what was asked for; the rest goes with the descriptor.
+        if file.set_len(left).and_then(|()| file.sync_data()).is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Removes a folder's large files, at any depth.
+fn remove_large_below(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let (entry, path) = entry.map(|entry| (entry.file_type(), entry.path()))?;
+        let kind = entry?;
+        if kind.is_dir() {
+            remove_large_below(&path)?;
+        } else if kind.is_file()
+            && let Some(length) = large(&path)?
+        {
+            remove_large(&path, length)?;
+        }
+    }
+    Ok(())
+}
+
+/// The length of a file if it is a large one.
+fn large(path: &Path) -> io::Result<Option<u64>> {
+    let found = fs::symlink_metadata(path)?;
+    Ok(Some(found.len()).filter(|length| found.is_file() && *length > REMOVE_BYTES))
+}
 
 impl File for SystemFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.0.read_at(buffer, offset)
+        self.file.read_at(buffer, offset)
     }
 
     /// Without filling the memory first: catching up reads a lot.
@@ -166,7 +236,7 @@ impl File for SystemFile {
         let offset = libc::off_t::try_from(offset).map_err(|_| io::ErrorKind::InvalidInput)?;
         let room = buffer.spare_capacity_mut();
         // SAFETY: the descriptor is open as long as `self` is borrowed, and `reserve` made room for at least `length` bytes.
-        let read = unsafe { libc::pread(self.0.as_raw_fd(), room.as_mut_ptr().cast(), length, offset) };
+        let read = unsafe { libc::pread(self.file.as_raw_fd(), room.as_mut_ptr().cast(), length, offset) };
         let count = usize::try_from(read).map_err(|_| io::Error::last_os_error())?;
         // SAFETY: the kernel has written so many bytes behind the old end.
         unsafe { buffer.set_len(buffer.len() + count) };
@@ -174,10 +244,12 @@ impl File for SystemFile {
     }
 
     fn write_all_at(&self, buffer: &[u8], offset: u64) -> io::Result<()> {
-        self.0.write_all_at(buffer, offset)
+        self.unflushed.note(offset, buffer.len());
+        self.file.write_all_at(buffer, offset)
     }
 
     fn write_all_vectored_at(&self, slices: &[IoSlice<'_>], mut offset: u64) -> io::Result<()> {
+        self.unflushed.note(offset, slices.iter().map(|slice| slice.len()).sum());
         let mut owned: Vec<IoSlice<'_>> = slices.iter().map(|slice| IoSlice::new(slice)).collect();
         let mut rest = &mut owned[..];
         IoSlice::advance_slices(&mut rest, 0);
@@ -187,7 +259,7 @@ impl File for SystemFile {
             // and `count` is within `rest`.
             let written = unsafe {
                 libc::pwritev(
-                    self.0.as_raw_fd(),
+                    self.file.as_raw_fd(),
                     rest.as_ptr().cast::<libc::iovec>(),
                     count as libc::c_int,
                     offset as libc::off_t,
@@ -211,7 +283,8 @@ impl File for SystemFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.0.sync_data()
+        self.unflushed.take().for_each(|piece| write_back(&self.file, piece));
+        self.file.sync_data()
     }
 
     fn forget(&self, offset: u64, length: u64) {
@@ -220,19 +293,19 @@ impl File for SystemFile {
         };
         // SAFETY: the descriptor is open as long as `self` is borrowed; the call takes no memory of this process.
         let _unheeded =
-            unsafe { libc::posix_fadvise(self.0.as_raw_fd(), offset, length, libc::POSIX_FADV_DONTNEED) };
+            unsafe { libc::posix_fadvise(self.file.as_raw_fd(), offset, length, libc::POSIX_FADV_DONTNEED) };
     }
 
     fn set_len(&self, length: u64) -> io::Result<()> {
-        self.0.set_len(length)
+        self.file.set_len(length)
     }
 
     fn length(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
+        Ok(self.file.metadata()?.len())
     }
 
     fn system_file(&self) -> Option<&Arc<fs::File>> {
-        Some(&self.0)
+        Some(&self.file)
     }
 }
 
@@ -249,7 +322,7 @@ impl Disk for SystemDisk {
                 options.write(true).create(true).truncate(true);
             }
         }
-        Ok(Arc::new(SystemFile(Arc::new(options.open(path)?))))
+        Ok(Arc::new(SystemFile::new(options.open(path)?)))
     }
 
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
@@ -271,10 +344,14 @@ impl Disk for SystemDisk {
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
-        fs::remove_file(path)
+        match large(path)? {
+            Some(length) => remove_large(path, length),
+            None => fs::remove_file(path),
+        }
     }
 
     fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
+        remove_large_below(path)?;
         fs::remove_dir_all(path)
     }
 
@@ -324,5 +401,41 @@ mod tests {
         let space = SystemDisk.space(Path::new("/")).expect("the root is there");
         assert!(space.total > 0 && space.usable <= space.total);
         assert!(SystemDisk.space(Path::new("/no such folder")).is_err());
+    }
+
+    #[test]
+    fn large_files_are_gone_when_they_are_removed_and_their_space_is_free() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let below = dir.path().join("below");
+        std::fs::create_dir(&below).expect("another");
+        let create = |path: &Path, length| {
+            let file = SystemDisk.open(path, OpenMode::ReadWrite).expect("a file");
+            file.set_len(length).expect("its length");
+            file
+        };
+        let small = create(&dir.path().join("small"), REMOVE_BYTES);
+        let large = create(&dir.path().join("large"), 3 * REMOVE_BYTES + 1);
+        SystemDisk.remove_file(&dir.path().join("small")).expect("removed");
+        SystemDisk.remove_file(&dir.path().join("large")).expect("removed");
+        assert!(!dir.path().join("small").exists() && !dir.path().join("large").exists());
+        let length = |file: &Arc<dyn File>| file.length().expect("a length");
+        assert_eq!((length(&small), length(&large)), (REMOVE_BYTES, 0));
+        let within = create(&below.join("large"), 2 * REMOVE_BYTES);
+        SystemDisk.remove_dir_all(&below).expect("removed");
+        assert!(!below.exists());
+        assert_eq!(length(&within), 0);
+    }
+
+    #[test]
+    fn much_that_was_written_is_there_after_a_flush_in_pieces() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("file");
+        let file = SystemDisk.open(&path, OpenMode::ReadWrite).expect("a file");
+        let content: Vec<u8> = (0..6_000_000_u32).map(|at| (at / 7) as u8).collect();
+        file.write_all_at(&content[..5_000_000], 0).expect("written");
+        let rest = [IoSlice::new(&content[5_000_000..5_000_001]), IoSlice::new(&content[5_000_001..])];
+        file.write_all_vectored_at(&rest, 5_000_000).expect("written");
+        file.sync_data().expect("flushed");
+        assert!(SystemDisk.read_file(&path, 10_000_000).expect("read") == content);
     }
 }

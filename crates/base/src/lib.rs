@@ -7,6 +7,7 @@ pub mod clock;
 pub mod disk;
 pub mod properties;
 pub mod random;
+mod unflushed;
 pub mod worker;
 
 use std::sync::Arc;
