@@ -72,8 +72,11 @@ impl ZnodeLog {
         history: u64,
         restore: impl FnMut(Restoring) -> io::Result<()>,
     ) -> io::Result<ZnodeLog> {
-        let dir = dir.join(FOLDER);
-        world.disk.create_dir_all(&dir)?;
+        let (parent, dir) = (dir, dir.join(FOLDER));
+        if !world.disk.exists(&dir) {
+            world.disk.create_dir_all(&dir)?;
+            world.disk.sync_dir(parent)?;
+        }
         let Found { whole: snapshots, damaged } = find_snapshots(&*world.disk, &dir, restore)?;
         let end = snapshots.last().map_or(LogOffset::default(), |snapshot| snapshot.end);
         let log = Log::open(LogOptions {

@@ -25,10 +25,10 @@ const SNAPSHOT_BYTES_MAX: u64 = 256 << 20;
 const EPOCHS_BYTES_MAX: u64 = 16 << 20;
 
 impl Log {
-    /// Opens or creates a partition's folder.
+    /// Opens or creates a partition's folder. That a new folder is there is the caller's to make durable, once for many of them.
     pub fn open(options: LogOptions) -> Result<Log, LogError> {
         let LogOptions { world, dir, .. } = &options;
-        create_folder(world, dir)?;
+        world.disk.create_dir_all(dir).map_err(|error| LogError::io("creating", dir, error))?;
         let stored_epochs = load_epochs(world, dir)?;
         let mut loader =
             Loader { options: &options, segments: BTreeMap::new(), epochs: stored_epochs.clone() };
@@ -214,18 +214,6 @@ impl Log {
         let _flushing = self.flushing.lock();
         self.closed.store(true, Ordering::Release);
         self.tail.lock().reset(self.log_end_offset());
-    }
-}
-
-/// Creates a folder so that a crash doesn't take its name away from under flushed files.
-fn create_folder(world: &World, dir: &Path) -> Result<(), LogError> {
-    if world.disk.exists(dir) {
-        return Ok(());
-    }
-    world.disk.create_dir_all(dir).map_err(|error| LogError::io("creating", dir, error))?;
-    match dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        Some(parent) => world.disk.sync_dir(parent).map_err(|error| LogError::io("flushing", parent, error)),
-        None => Ok(()),
     }
 }
 

@@ -10,6 +10,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// How many new partitions are made at a time.
+const CREATING_THREADS: usize = 8;
+
 /// What a view changed for those who build on partitions.
 #[derive(Clone)]
 pub(crate) enum Change {
@@ -142,7 +145,12 @@ impl Partitions {
         }
         let begun = self.world.clock.monotonic_ms();
         let count = openings.len();
-        share_out(self.workers(view), openings, |opening| self.open(opening));
+        let workers = match self.world.workers {
+            // What a new partition costs is flushes of small files, which the file system does together if they come together.
+            base::Workers::Threads if !first => self.workers(view).max(CREATING_THREADS),
+            _ => self.workers(view),
+        };
+        share_out(workers, openings, |opening| self.open(opening));
         for folder in self.folders.all() {
             if let Err(error) = self.folders.settle(folder) {
                 tracing::error!(%error, "new partitions' folders cannot be made durable");
