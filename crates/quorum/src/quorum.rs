@@ -84,6 +84,9 @@ impl<'a> Step<'a> {
     }
 }
 
+/// A replica that starts without knowing a leader calls an election after this part of the election timeout, and up to as much again.
+const START_SHARE: u64 = 16;
+
 impl Quorum {
     /// Starts a replica. Of several voters it comes up as a follower or unattached; a single voter leads at once.
     ///
@@ -126,7 +129,8 @@ impl Quorum {
         let mut step = Step::new(log, now);
         quorum.role = match vote.leader {
             Some(_) => Role::Follower(Follower::new(now.plus(quorum.config.fetch_timeout_ms))),
-            None => quorum.unattached(now, quorum.config.election_timeout_ms),
+            // Who starts with others needn't give a leader time to be heard of: pre-vote keeps one that they know.
+            None => quorum.unattached(now, quorum.config.election_timeout_ms / START_SHARE),
         };
         if quorum.damaged && quorum.is_only_voter() {
             quorum.halt(Fatal::OnlyCopyDamaged, &mut step);

@@ -59,3 +59,24 @@ fn four_of_five_replace_a_dead_leader_at_once() {
 fn three_of_five_replace_a_dead_leader_at_once_whoever_else_is_dead() {
     are_short(&outages(5, 1));
 }
+
+#[test]
+fn voters_that_start_together_have_a_leader_at_once() {
+    let mut waits: Vec<u64> = (0..ROUNDS)
+        .map(|seed| {
+            let set = VoterSet::new((1..=3).map(voter));
+            let mut cluster = Cluster::new(seed);
+            for id in 1..=3 {
+                cluster.add(Config { jitter: seed, ..Config::new(replica(id), set.clone()) });
+            }
+            let begun = cluster.now;
+            cluster
+                .run_until_holds(5_000, "a leader commits", |cluster| !cluster.oracle.committed.is_empty());
+            cluster.now - begun
+        })
+        .collect();
+    waits.sort_unstable();
+    let (median, longest) = (waits[waits.len() / 2], waits[waits.len() - 1]);
+    println!("median {median} ms, longest {longest} ms");
+    assert!(median <= 2 * TYPICAL_MS && longest <= 1_000, "median {median} ms, longest {longest} ms");
+}
