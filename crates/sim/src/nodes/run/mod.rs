@@ -101,6 +101,8 @@ struct Simulation {
     writes: u64,
     digests: BTreeMap<i64, (usize, Digest)>,
     reigns: Vec<(u64, Option<usize>)>,
+    /// The newest epoch in which any node led.
+    newest_reign: i32,
     cuts: Vec<(u64, usize, usize)>,
     /// What is to be done to a disk as soon as the others can do without it.
     harm: Option<(Harm, usize)>,
@@ -181,6 +183,7 @@ impl Simulation {
             writes: 0,
             digests: BTreeMap::new(),
             reigns: Vec::new(),
+            newest_reign: 0,
             cuts: Vec::new(),
             harm: None,
             frail: None,
@@ -512,11 +515,16 @@ impl Simulation {
     fn note_leader(&mut self) {
         let leads = |node: usize| {
             let ensemble = self.ensemble(node)?;
-            let is_paused = self.machines[node].paused_until_ms.is_some();
-            (!is_paused && ensemble.leader() == Some(node as i32)).then_some(node)
+            (ensemble.leader() == Some(node as i32)).then(|| (ensemble.status().epoch, node))
         };
-        let mut leaders = (0..self.machines.len()).filter_map(leads);
-        let leader = leaders.next().filter(|_| leaders.next().is_none());
+        let leaders: Vec<(i32, usize)> = (0..self.machines.len()).filter_map(leads).collect();
+        let epochs = leaders.iter().map(|(epoch, _)| *epoch);
+        self.newest_reign = epochs.fold(self.newest_reign, i32::max);
+        let is_paused = |node: usize| self.machines[node].paused_until_ms.is_some();
+        let mut leaders = leaders.into_iter().filter(|(_, node)| !is_paused(*node));
+        // One that is cut off and hasn't heard of a newer epoch leads nobody, even if whoever led that one is gone again.
+        let leader = leaders.next().filter(|(epoch, _)| *epoch == self.newest_reign);
+        let leader = leader.map(|(_, node)| node).filter(|_| leaders.next().is_none());
         if self.reigns.last().map(|(_, leader)| *leader) != Some(leader) {
             self.network.note(format_args!("leader {leader:?}"));
             self.reigns.push((self.now_ms, leader));
