@@ -85,6 +85,10 @@ impl Log {
             world: options.world,
         };
         log.finish_opening(epochs_changed)?;
+        if log.config().flush_messages < i64::MAX {
+            // What the process before had not flushed when it ended will be served, and a producer that asks again gets its answer for it.
+            log.flush()?;
+        }
         Ok(log)
     }
 

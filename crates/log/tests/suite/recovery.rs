@@ -140,6 +140,16 @@ fn a_death_during_a_truncation_leaves_no_hole() {
 }
 
 #[test]
+fn what_a_dead_process_had_not_flushed_is_flushed_before_it_is_served_if_every_record_is_to_be() {
+    let mut bench = bench(100_000);
+    fill(&bench.open(), 3);
+    assert_eq!(bench.open().flushed_offset(), 0, "by default the system flushes when it likes");
+    bench.config.flush_messages = 1;
+    let log = bench.open();
+    assert_eq!((log.flushed_offset(), log.log_end_offset()), (6, 6));
+}
+
+#[test]
 fn what_is_taken_back_is_durably_gone() {
     let bench = bench(100_000);
     let log = bench.open();
