@@ -73,10 +73,9 @@ impl ZnodeLog {
         restore: impl FnMut(Restoring) -> io::Result<()>,
     ) -> io::Result<ZnodeLog> {
         let (parent, dir) = (dir, dir.join(FOLDER));
-        if !world.disk.exists(&dir) {
-            world.disk.create_dir_all(&dir)?;
-            world.disk.sync_dir(parent)?;
-        }
+        world.disk.create_dir_all(&dir)?;
+        // Each time, because whoever made it may have been killed before this.
+        world.disk.sync_dir(parent)?;
         let Found { whole: snapshots, damaged } = find_snapshots(&*world.disk, &dir, restore)?;
         let end = snapshots.last().map_or(LogOffset::default(), |snapshot| snapshot.end);
         let log = Log::open(LogOptions {
