@@ -125,6 +125,22 @@ fn how(text: &mut String, store: &Store) {
             ),
         );
     }
+    let unsynced: Vec<String> = store
+        .records
+        .iter()
+        .filter(|record| !record.synced)
+        .map(|record| format!("`{}`", record.name))
+        .collect();
+    if !unsynced.is_empty() {
+        put(
+            text,
+            format_args!(
+                "{} of them were measured before the rule that all files are written before each turn: {}.\n\n",
+                unsynced.len(),
+                unsynced.join(", ")
+            ),
+        );
+    }
 }
 
 fn group_table<'a>(text: &mut String, name: &str, records: impl Iterator<Item = &'a Record>) {

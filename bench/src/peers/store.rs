@@ -18,6 +18,9 @@ pub(crate) struct Record {
     pub(crate) goals: Vec<Goal>,
     /// Whether it was measured in a short run.
     pub(crate) quick: bool,
+    /// Whether the system wrote all that it held back before each turn; figures that don't say so are older than that rule.
+    #[serde(default)]
+    pub(crate) synced: bool,
     /// Milliseconds since 1970.
     pub(crate) measured_ms: i64,
     /// The turns of ours, each with its figures.
@@ -36,6 +39,7 @@ impl Record {
             variant: workload.variant,
             goals: workload.goals.clone(),
             quick,
+            synced: true,
             measured_ms,
             ours: Vec::new(),
             theirs: Vec::new(),
